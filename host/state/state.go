@@ -76,4 +76,7 @@ type Transition struct {
 	Verdict  sdk.Verdict   // of the check that caused it; zero when none did
 	Check    CheckID
 	Reason   string // one line when no check caused it: "maintenance: 10.0.0.1", "start", "reload"
+	// Command is the section's fallbackcommand, for FallbackStarted and FallbackStopped: the sink must
+	// run the one that was in force, also while a reload replaces it. "" for none.
+	Command string
 }

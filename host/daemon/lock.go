@@ -1,0 +1,191 @@
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Presence says whether an instance runs.
+type Presence uint8
+
+// The three answers of the status command: exit codes 3, 1 and 0.
+const (
+	Stopped Presence = iota
+	Stale            // a pid file without its daemon
+	Running
+)
+
+// Instance is a running daemon, or what is left of one.
+type Instance struct {
+	Presence Presence
+	Pid      int // 0 when stopped
+	// Foreign says that it holds no lock of ours: another program of the same
+	// name, such as the Perl ldirectord, that wrote the pid file.
+	Foreign bool
+}
+
+// ErrRunning is returned by Acquire when another process holds the lock.
+type ErrRunning struct{ Pid int }
+
+func (e ErrRunning) Error() string {
+	return fmt.Sprintf("already running with pid %d", e.Pid)
+}
+
+// Lock keeps a second daemon of the same instance out. The kernel drops it with the
+// process, however that ends.
+type Lock struct{ file *os.File }
+
+// Acquire takes the instance's lock and writes our pid into it.
+// The error is ErrRunning when another process holds it.
+func Acquire(p Paths) (*Lock, error) {
+	if err := p.Prepare(); err != nil {
+		return nil, err
+	}
+	if other := Look(p); other.Presence == Running {
+		return nil, ErrRunning{Pid: other.Pid}
+	}
+	f, err := os.OpenFile(p.Lock, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrRunning{Pid: readPid(p.Lock)}
+		}
+		return nil, fmt.Errorf("take lock %s: %w", p.Lock, err)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write lock %s: %w", p.Lock, err)
+	}
+	return &Lock{file: f}, nil
+}
+
+// Release gives the lock back. The file stays: removing it would race with a
+// process that has just opened it.
+func (l *Lock) Release() error { return l.file.Close() }
+
+// Look finds out whether the instance runs. It needs no configuration file.
+func Look(p Paths) Instance {
+	if held(p.Lock) {
+		return Instance{Presence: Running, Pid: readPid(p.Lock)}
+	}
+	pid := readPid(p.PidFile)
+	switch {
+	case pid == 0:
+		return Instance{}
+	case isDirector(pid, p.Instance):
+		return Instance{Presence: Running, Pid: pid, Foreign: true}
+	default:
+		return Instance{Presence: Stale, Pid: pid}
+	}
+}
+
+func held(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+}
+
+// readPid returns 0 for a file that is missing or holds no process id.
+func readPid(path string) int {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid < 1 {
+		return 0
+	}
+	return pid
+}
+
+// isDirector tells a live ldirectord of this instance from a process that
+// happens to have its number: the command line names both.
+func isDirector(pid int, instance string) bool {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || pid == os.Getpid() {
+		return false
+	}
+	args := strings.Split(string(bytes.TrimRight(data, "\x00")), "\x00")
+	for i, arg := range args {
+		if filepath.Base(arg) != "ldirectord" {
+			continue
+		}
+		return namesInstance(args[i+1:], instance)
+	}
+	return false
+}
+
+func namesInstance(args []string, instance string) bool {
+	files := 0
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "-") {
+			continue
+		}
+		if filepath.Base(arg) == instance {
+			return true
+		}
+		files++
+	}
+	// Without a file, the one word is the command, and the instance has no name.
+	return instance == "ldirectord" && files == 1
+}
+
+// WritePid writes the pid file; RemovePid removes it if it is still ours.
+func WritePid(p Paths) error {
+	tmp := p.PidFile + ".new"
+	if err := os.WriteFile(tmp, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	if err := os.Rename(tmp, p.PidFile); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
+}
+
+// RemovePid removes the pid file if it names this process.
+func RemovePid(p Paths) {
+	if readPid(p.PidFile) == os.Getpid() {
+		os.Remove(p.PidFile)
+	}
+}
+
+// WaitGone waits until the instance's daemon has ended, for at most limit. It
+// reports whether it has.
+func WaitGone(p Paths, i Instance, limit time.Duration) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	over := time.After(limit)
+	for {
+		if now := Look(p); now.Presence != Running || now.Pid != i.Pid {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-over:
+			return false
+		}
+	}
+}
+
+func ownerOf(info os.FileInfo) int {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
+}

@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// Paths are the files of one instance.
+type Paths struct {
+	Instance string // base name of the configuration file with its extension, "web.cf"
+	PidFile  string // /var/run/ldirectord.INSTANCE.pid
+	RunDir   string // /run/ldirectord/INSTANCE, private to the daemon's user
+	Socket   string // RunDir/control.sock
+	Lock     string // RunDir/lock
+	Plugins  string // RunDir/plugins
+	State    string // /var/lib/ldirectord/INSTANCE.state
+}
+
+// PathsOf returns the files of an instance: the system's for root; for others below
+// XDG_RUNTIME_DIR and XDG_STATE_HOME (or private directories in /tmp), so that a
+// dry run needs no privileges.
+func PathsOf(instance string) Paths {
+	run, state, pid := "/run/ldirectord", "/var/lib/ldirectord", "/var/run"
+	if uid := os.Getuid(); uid != 0 {
+		run = userDir("XDG_RUNTIME_DIR", uid)
+		state = userDir("XDG_STATE_HOME", uid)
+		pid = run
+	}
+	p := Paths{
+		Instance: instance,
+		PidFile:  filepath.Join(pid, "ldirectord."+instance+".pid"),
+		RunDir:   filepath.Join(run, instance),
+		State:    filepath.Join(state, instance+".state"),
+	}
+	p.Socket = filepath.Join(p.RunDir, "control.sock")
+	p.Lock = filepath.Join(p.RunDir, "lock")
+	p.Plugins = filepath.Join(p.RunDir, "plugins")
+	return p
+}
+
+func userDir(variable string, uid int) string {
+	if dir := os.Getenv(variable); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "ldirectord")
+	}
+	return filepath.Join(os.TempDir(), "ldirectord-"+strconv.Itoa(uid))
+}
+
+// Prepare makes the run directory. It refuses one that is not ours or that others
+// can enter: whoever owns it could take the place of the control socket.
+func (p Paths) Prepare() error {
+	// Plugins run as another user and reach their own directory through these two,
+	// hence search permission for all on the first and for nobody's listing.
+	if err := os.MkdirAll(filepath.Dir(p.RunDir), 0o711); err != nil {
+		return fmt.Errorf("make run directory: %w", err)
+	}
+	if err := ensureOwned(filepath.Dir(p.RunDir), 0o711); err != nil {
+		return err
+	}
+	if err := os.Mkdir(p.RunDir, 0o711); err != nil && !os.IsExist(err) {
+		return fmt.Errorf("make run directory: %w", err)
+	}
+	return ensureOwned(p.RunDir, 0o711)
+}
+
+// ensureOwned makes sure that dir is a directory of our own that nobody else writes.
+func ensureOwned(dir string, mode os.FileMode) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return fmt.Errorf("check run directory: %w", err)
+	}
+	if !info.IsDir() || ownerOf(info) != os.Getuid() {
+		return fmt.Errorf("run directory %s: not a directory of user %d: remove it", dir, os.Getuid())
+	}
+	if info.Mode().Perm()&^mode != 0 {
+		if err := os.Chmod(dir, mode); err != nil {
+			return fmt.Errorf("run directory: %w", err)
+		}
+	}
+	return nil
+}
