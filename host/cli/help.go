@@ -1,0 +1,32 @@
+package cli
+
+// Help is the page of the help command.
+const Help = `usage: ldirectord [options] [configfile] COMMAND
+
+configfile is looked for in /etc/ha.d, then in /etc/ha.d/conf, then as a path.
+Without one it is ldirectord.cf.
+
+The daemon
+  start          start it; returns when the IPVS table is programmed
+  run            the same in the foreground, log on standard output
+  stop           stop it, and wait until it has ended
+  restart        check the configuration, then stop and start
+  try-restart    restart, if it runs
+  reload         check the configuration, then have the daemon take it over
+  force-reload   the same
+  status         is it running (exit code 0), stopped (3), or dead with its pid
+                 file left (1); prints the table and why each server is where
+                 it is. --json for machines
+
+The configuration
+  configtest     print every error and warning; exit code 2 with errors
+    --dump       print the effective configuration, defaults filled in
+    --secrets    with passwords (root only): this form can be read back
+    --json       for machines
+
+Options, before all else
+  -d, --debug    do not become a daemon, and log everything
+  --dry-run      keep the table in memory, leave the kernel alone
+  -h, --help     the user manual
+  -v, --version  the version
+`
