@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func testPaths(t *testing.T) Paths {
+	dir := t.TempDir()
+	p := Paths{Instance: "web.cf", PidFile: filepath.Join(dir, "pid"), RunDir: filepath.Join(dir, "run", "web.cf")}
+	p.Lock = filepath.Join(p.RunDir, "lock")
+	return p
+}
+
+func TestLockKeepsSecondOut(t *testing.T) {
+	p := testPaths(t)
+	if got := Look(p); got.Presence != Stopped {
+		t.Errorf("before: got %+v, want stopped", got)
+	}
+	lock, err := Acquire(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running ErrRunning
+	if _, err := Acquire(p); !errors.As(err, &running) || running.Pid != os.Getpid() {
+		t.Errorf("second lock: got %v, want one that names pid %d", err, os.Getpid())
+	}
+	if got := Look(p); got.Presence != Running || got.Pid != os.Getpid() || got.Foreign {
+		t.Errorf("while held: got %+v", got)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if got := Look(p); got.Presence != Stopped {
+		t.Errorf("after release: got %+v, want stopped", got)
+	}
+}
+
+func TestStalePidFile(t *testing.T) {
+	p := testPaths(t)
+	child := exec.Command("true")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for name, pid := range map[string]int{"ended": child.Process.Pid, "another program": os.Getppid()} {
+		if err := os.WriteFile(p.PidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := Look(p); got.Presence != Stale {
+			t.Errorf("%s: got %+v, want stale", name, got)
+		}
+		lock, err := Acquire(p)
+		if err != nil {
+			t.Fatalf("%s: a stale pid file keeps the start out: %v", name, err)
+		}
+		lock.Release()
+	}
+}
+
+// TestForeignDaemon starts a process whose command line is that of the Perl program.
+func TestForeignDaemon(t *testing.T) {
+	p := testPaths(t)
+	script := filepath.Join(t.TempDir(), "ldirectord")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nread line\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(script, "/etc/ha.d/web.cf", "start")
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer stdin.Close()
+	if err := os.WriteFile(p.PidFile, []byte(strconv.Itoa(child.Process.Pid)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	until(t, func() bool { return Look(p).Presence == Running })
+	if got := Look(p); !got.Foreign || got.Pid != child.Process.Pid {
+		t.Errorf("got %+v, want a foreign one with pid %d", got, child.Process.Pid)
+	}
+	p.Instance = "other.cf"
+	if got := Look(p); got.Presence != Stale {
+		t.Errorf("of another instance: got %+v, want stale", got)
+	}
+}
+
+// until waits for a condition outside this process.
+func until(t *testing.T, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if holds() {
+			return
+		}
+	}
+	t.Fatal("the condition did not come about within 10 s")
+}
+
+func TestPrepareRefusesForeignDirectory(t *testing.T) {
+	p := testPaths(t)
+	if err := os.MkdirAll(filepath.Dir(p.RunDir), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), p.RunDir); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Prepare(); err == nil {
+		t.Error("a link in place of the run directory is accepted")
+	}
+}
+
+func TestPrepareTakesRightsAway(t *testing.T) {
+	p := testPaths(t)
+	if err := os.MkdirAll(p.RunDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(p.RunDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(p.RunDir)
+	if err != nil || info.Mode().Perm() != 0o711 {
+		t.Errorf("got %v, %v, want 0711", info.Mode(), err)
+	}
+}

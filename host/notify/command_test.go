@@ -1,0 +1,56 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ldirectord/ldirectord/host/state"
+	"github.com/ldirectord/ldirectord/lvs"
+)
+
+func TestFallbackCommands(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "calls")
+	script := filepath.Join(t.TempDir(), "fallback")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"$WORD $*\" >>"+out+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	web := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80"))
+	v6 := lvs.ServiceAt(lvs.UDP, netip.MustParseAddrPort("[2001:db8::1]:53"))
+	command := "WORD=a " + script + " 'two words'"
+	f.Take([]state.Transition{
+		{Change: state.FallbackStarted, Service: web, Command: command},
+		{Change: state.Added, Service: web},
+		{Change: state.FallbackStarted, Service: lvs.ServiceMark(5, lvs.IPv4), Command: command},
+		{Change: state.FallbackStarted, Service: web},
+		{Change: state.FallbackStopped, Service: v6, Command: command},
+		{Change: state.FallbackStopped, Service: web, Command: "echo why >&2; exit 3; :"},
+	})
+	f.Close(context.Background())
+	want := "a two words start 10.0.0.1:80 tcp\na two words start 5:0 fwm\na two words stop [2001:db8::1]:53 udp\n"
+	if got, err := os.ReadFile(out); err != nil || string(got) != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if !strings.Contains(log.String(), "exit status 3") || !strings.Contains(log.String(), "output=why") {
+		t.Errorf("the failure is not in the log: %s", log.String())
+	}
+}
+
+func TestFallbackCommandIsEnded(t *testing.T) {
+	var log bytes.Buffer
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	f.limit = 50 * time.Millisecond
+	f.Take([]state.Transition{{Change: state.FallbackStarted, Command: "trap '' TERM; while :; do read -r line </dev/zero; done; :"}})
+	f.Close(context.Background())
+	if !strings.Contains(log.String(), "ran too long") {
+		t.Errorf("log: %s", log.String())
+	}
+}
