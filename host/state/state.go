@@ -30,6 +30,8 @@ type Check struct {
 	// 0 otherwise.
 	ConnectsPer    int
 	ConnectTimeout time.Duration // bounds the connect probes of ConnectsPer
+	// ConnectKind runs the connect probes of ConnectsPer: "connect", or "ping" for udp; "" without them.
+	ConnectKind string
 	// Positions of the configuration lines that need this check, for messages.
 	Lines []string
 }
@@ -59,6 +61,8 @@ const (
 	SoftFailureReset // a success after soft failures
 	FallbackStarted  // the moment of fallbackcommand start
 	FallbackStopped  // the moment of fallbackcommand stop
+	ChangedServer    // other weight, forwarding method or thresholds after a start or reload, in the table before and after
+	Deviated         // somebody else changed the table; reported once and left as it is
 )
 
 // Transition is one change of status, and why. Sinks (log, mail, fallbackcommand) live on it.
@@ -69,7 +73,7 @@ type Transition struct {
 	Virtual  string        // the virtual service as logged
 	Server   lvs.ServerKey // zero for changes of the service as a whole
 	Fallback bool          // the server is the fallback
-	Weight   uint32        // the weight set, for Added, Restored, Quiesced, ReaddedQuiescent
+	Weight   uint32        // the weight set, for Added, Restored, Quiesced, ReaddedQuiescent, ChangedServer
 	Failures int           // n of n/m for SoftFailure
 	Limit    int           // m
 	Phase    string        // "start", "stop" or "reload" for purges; "" otherwise

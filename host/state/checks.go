@@ -1,0 +1,200 @@
+package state
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ldirectord/ldirectord/config"
+	"github.com/ldirectord/ldirectord/lvs"
+	"github.com/ldirectord/ldirectord/sdk"
+)
+
+// The kinds of check that are not services, and the options that they take.
+const (
+	KindConnect      = "connect"
+	KindPing         = "ping"
+	KindExternal     = "external"
+	KindExternalPerl = "external-perl"
+	KindExternalLua  = "external-lua"
+
+	OptionCheckCommand = "checkcommand" // of the external kinds: the command line
+	OptionCheckCount   = "checkcount"   // of ping: the tries, each of an equal part of the timeout
+)
+
+// checkBook collects the distinct checks of a configuration.
+type checkBook struct {
+	global config.Global
+	index  map[CheckID]int // into checks
+	checks []Check
+	pools  map[string]map[lvs.ServiceKey]bool // by kind: who has check processes of its own
+}
+
+func newCheckBook(g config.Global) *checkBook {
+	return &checkBook{global: g, index: map[CheckID]int{}, pools: map[string]map[lvs.ServiceKey]bool{}}
+}
+
+// add enters the check of one real server and returns its identity; false when the real
+// server needs none. Who enters a check again shares it, and the shortest interval wins.
+func (b *checkBook) add(v *config.Service, r *config.Server) (CheckID, bool) {
+	c, ok := checkOf(v, r)
+	if !ok {
+		return "", false
+	}
+	c.Pool = b.pool(c.Kind, v.Key)
+	c.ID = identify(c, r.Secrets)
+	line := r.Pos.File + ":" + strconv.Itoa(r.Pos.Line)
+	i, known := b.index[c.ID]
+	if !known {
+		i = len(b.checks)
+		b.index[c.ID] = i
+		b.checks = append(b.checks, c)
+	}
+	have := &b.checks[i]
+	have.Interval = min(have.Interval, c.Interval)
+	if !slices.Contains(have.Lines, line) {
+		have.Lines = append(have.Lines, line)
+	}
+	return c.ID, true
+}
+
+// pool returns the pool of a virtual service's checks: its own with fork = yes, as long
+// as no more than forkmax of one kind have one, else the shared "".
+func (b *checkBook) pool(kind string, k lvs.ServiceKey) string {
+	if !b.global.Fork {
+		return ""
+	}
+	own := b.pools[kind]
+	if own == nil {
+		own = map[lvs.ServiceKey]bool{}
+		b.pools[kind] = own
+	}
+	if !own[k] && len(own) >= b.global.ForkMax {
+		return ""
+	}
+	own[k] = true
+	return k.String()
+}
+
+// checkOf builds the check of one real server, its Pool and ID apart; false when the
+// checktype or the service needs none (ldirectord(8), "checktype" and "service").
+func checkOf(v *config.Service, r *config.Server) (Check, bool) {
+	c := Check{
+		Target:   sdk.Target{Addr: r.CheckAddr, Network: r.CheckNetwork},
+		Interval: v.CheckInterval,
+		Timeout:  v.CheckTimeout,
+	}
+	switch v.CheckType {
+	case config.Connect:
+		c.connect(v)
+	case config.Ping:
+		c.ping(v)
+	case config.External:
+		c.script(KindExternal, v, r)
+	case config.ExternalPerl:
+		c.script(KindExternalPerl, v, r)
+	case config.ExternalLua:
+		c.script(KindExternalLua, v, r)
+	case config.Negotiate:
+		return c, c.negotiate(v, r)
+	case config.Combined:
+		c.combined(v, r)
+	default: // Off and On
+		return c, false
+	}
+	return c, true
+}
+
+// connect makes c a connect check; for udp, where connecting says nothing, a ping.
+func (c *Check) connect(v *config.Service) {
+	if c.Target.Network == "udp" {
+		c.ping(v)
+		return
+	}
+	c.Kind = KindConnect
+}
+
+// ping makes c a ping, which has no port and no network: all who ping an address share it.
+func (c *Check) ping(v *config.Service) {
+	tries := max(v.CheckCount, 1)
+	c.Kind = KindPing
+	c.Target = sdk.Target{Addr: addrOnly(c.Target.Addr), Network: "tcp"}
+	c.Timeout = v.CheckTimeout * time.Duration(tries)
+	c.Options = sdk.Options{OptionCheckCount: strconv.Itoa(tries)}
+}
+
+// script makes c a check by a command, which is told the virtual service.
+func (c *Check) script(kind string, v *config.Service, r *config.Server) {
+	c.Kind = kind
+	c.Target.Virtual = v.Key.Addr
+	c.Target.FWMark = v.Key.Mark
+	c.Options = sdk.Options{OptionCheckCommand: v.CheckCommand}
+}
+
+// negotiate makes c a check of the service; false for the service none.
+func (c *Check) negotiate(v *config.Service, r *config.Server) bool {
+	if v.CheckService == "none" {
+		return false
+	}
+	c.Kind = v.CheckService
+	c.Target.Service = v.CheckService
+	c.Timeout = v.NegotiateTimeout
+	c.Options = sdk.Options(r.Options)
+	return true
+}
+
+// combined makes c a check of checktype = N. With the service none there is nothing to
+// negotiate, and the connects alone remain.
+func (c *Check) combined(v *config.Service, r *config.Server) {
+	if !c.negotiate(v, r) {
+		c.connect(v)
+		return
+	}
+	c.ConnectsPer = v.ConnectsPer
+	c.ConnectTimeout = v.CheckTimeout
+	c.ConnectKind = KindConnect
+	if c.Target.Network == "udp" {
+		c.ConnectKind = KindPing
+	}
+}
+
+// identify writes all of c that reaches the checker as one line. Who gets the same line
+// shares the check.
+func identify(c Check, secrets map[string]bool) CheckID {
+	parts := []string{c.Kind}
+	if c.Kind != KindPing {
+		parts = append(parts, c.Target.Network)
+		parts = append(parts, c.Target.Addr.String())
+	} else {
+		parts = append(parts, c.Target.Addr.Addr().String())
+	}
+	parts = append(parts, c.Timeout.String())
+	if c.ConnectsPer > 0 {
+		parts = append(parts, fmt.Sprintf("%s=%d/%s", c.ConnectKind, c.ConnectsPer, c.ConnectTimeout))
+	}
+	if c.Target.Virtual.IsValid() {
+		parts = append(parts, "virtual="+c.Target.Virtual.String())
+	}
+	if c.Target.FWMark != 0 {
+		parts = append(parts, "fwmark="+strconv.FormatUint(uint64(c.Target.FWMark), 10))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
+		value := strconv.Quote(c.Options[name])
+		if secrets[name] {
+			sum := sha256.Sum256([]byte(c.Options[name]))
+			value = fmt.Sprintf("sha256:%x", sum[:6])
+		}
+		parts = append(parts, name+"="+value)
+	}
+	if c.Pool != "" {
+		parts = append(parts, "pool="+c.Pool)
+	}
+	return CheckID(strings.Join(parts, " "))
+}
+
+func addrOnly(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), 0) }

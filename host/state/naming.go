@@ -1,0 +1,60 @@
+package state
+
+import (
+	"fmt"
+
+	"github.com/ldirectord/ldirectord/lvs"
+)
+
+// VirtualName writes a virtual service the way the log does.
+func VirtualName(k lvs.ServiceKey) string { return k.String() }
+
+// ServerName writes a real server the way the log does.
+func ServerName(k lvs.ServerKey) string { return k.String() }
+
+// Text is the transition in the words of the log. Sites parse these lines, so the wording
+// of table changes never varies; what else is worth saying goes into fields after it.
+func (t Transition) Text() string {
+	kind := "real"
+	if t.Fallback {
+		kind = "fallback"
+	}
+	server := ServerName(t.Server) + " (" + t.Virtual + ")"
+	weighted := func(word string) string {
+		return fmt.Sprintf("%s %s server: %s (Weight set to %d)", word, kind, server, t.Weight)
+	}
+	switch t.Change {
+	case Added:
+		return weighted("Added")
+	case Restored:
+		return weighted("Restored")
+	case Quiesced:
+		return weighted("Quiescent")
+	case ReaddedQuiescent:
+		return weighted("Readd Quiescent")
+	case ChangedServer:
+		return weighted("Changed")
+	case Deleted:
+		return "Deleted " + kind + " server: " + server
+	case PurgedServer:
+		return fmt.Sprintf("Purged %s server (%s): %s", kind, t.Phase, server)
+	case AddedService:
+		return "Added virtual server: " + t.Virtual
+	case ChangedService:
+		return "Changed virtual server: " + t.Virtual
+	case PurgedService:
+		return fmt.Sprintf("Purged virtual server (%s): %s", t.Phase, t.Virtual)
+	case SoftFailure:
+		return fmt.Sprintf("Soft failure real server: %s failure %d/%d", server, t.Failures, t.Limit)
+	case SoftFailureReset:
+		return "Resetting soft failure count: " + server
+	case FallbackStarted:
+		return "Fallback command start: " + t.Virtual
+	case FallbackStopped:
+		return "Fallback command stop: " + t.Virtual
+	case Deviated:
+		return "Changed by hand: " + t.Reason
+	default:
+		return fmt.Sprintf("change(%d): %s", t.Change, server)
+	}
+}

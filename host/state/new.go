@@ -1,0 +1,311 @@
+package state
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ldirectord/ldirectord/config"
+	"github.com/ldirectord/ldirectord/lvs"
+)
+
+// State is what is known of every real server, and what is asked for it. One goroutine
+// owns it.
+type State struct {
+	cfg         *config.Config
+	services    []*service // those with an address, in the order of the configuration
+	watches     map[CheckID][]*watch
+	checks      []Check
+	maintenance Maintenance
+}
+
+// Options is what New is told besides the configuration and the tables.
+type Options struct {
+	Now         time.Time
+	Memory      Memory      // what the state file of this boot remembers; used at a start only
+	Maintenance Maintenance // who is in maintenance at a start; a reload keeps what prev has
+}
+
+// New makes the state of a configuration, and says what changes by it. have is the kernel's
+// table.
+//
+// At a start prev is nil and have is adopted: a real server with weight stays in until a
+// check says otherwise, one that is absent goes in with its first success, a weight 0 is
+// lifted by the first success unless Options.Memory knows it for an operator's. Real servers of our
+// virtual services that the configuration does not know are purged; virtual services that
+// it does not know are somebody else's.
+//
+// At a reload prev is the state before, which is not altered: real servers that stay keep
+// their status and counts, whatever else changes, and new ones are adopted as at a start.
+// have must have gone through prev's Drifted.
+func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []Transition) {
+	s := &State{cfg: cfg, watches: map[CheckID][]*watch{}, maintenance: o.Maintenance}
+	c := cause{at: o.Now, reason: "start", phase: "start"}
+	if prev != nil {
+		s.maintenance = prev.maintenance
+		c.reason, c.phase = "reload", "reload"
+	}
+	s.build()
+	ts := s.dropped(prev, c)
+	for _, v := range s.services {
+		v.settleBy = o.Now.Add(s.patience(v))
+		ts = append(ts, s.take(v, prev.service(v.cfg.Key), have, o.Memory, c)...)
+	}
+	return s, ts
+}
+
+// build makes the services, their servers and checks from the configuration alone.
+func (s *State) build() {
+	book := newCheckBook(s.cfg.Global)
+	for i := range s.cfg.Services {
+		cfg := &s.cfg.Services[i]
+		if cfg.Unresolved {
+			continue
+		}
+		v := &service{cfg: cfg, noted: map[lvs.Deviation]bool{}}
+		byKey := map[lvs.ServerKey]*server{}
+		for j := range cfg.Servers {
+			line := &cfg.Servers[j]
+			if line.Unresolved {
+				v.waiting = true
+				continue
+			}
+			r := byKey[line.Key]
+			if r == nil {
+				r = &server{key: line.Key}
+				byKey[line.Key] = r
+				v.servers = append(v.servers, r)
+			}
+			r.cfg = line
+			r.lines = append(r.lines, line)
+			if id, ok := book.add(cfg, line); ok {
+				s.watch(v, r, id)
+			}
+		}
+		s.services = append(s.services, v)
+	}
+	s.checks = book.checks
+}
+
+// watch has r follow the check id, once.
+func (s *State) watch(v *service, r *server, id CheckID) {
+	for _, w := range r.watches {
+		if w.check == id {
+			return
+		}
+	}
+	w := &watch{service: v, server: r, check: id}
+	r.watches = append(r.watches, w)
+	s.watches[id] = append(s.watches[id], w)
+}
+
+// patience is how long the fallback of v waits for verdicts: the longest timeout of its checks.
+func (s *State) patience(v *service) time.Duration {
+	longest := max(v.cfg.CheckTimeout, 0)
+	for _, r := range v.servers {
+		for _, w := range r.watches {
+			for i := range s.checks {
+				if s.checks[i].ID == w.check {
+					longest = max(longest, s.checks[i].Timeout)
+				}
+			}
+		}
+	}
+	return longest
+}
+
+// service returns the service of prev that has this key, nil if there is none or no prev.
+func (s *State) service(k lvs.ServiceKey) *service {
+	if s == nil {
+		return nil
+	}
+	for _, v := range s.services {
+		if v.cfg.Key == k {
+			return v
+		}
+	}
+	return nil
+}
+
+// dropped says what a reload removes whole.
+func (s *State) dropped(prev *State, c cause) []Transition {
+	if prev == nil {
+		return nil
+	}
+	var ts []Transition
+	for _, old := range prev.services {
+		if s.service(old.cfg.Key) != nil {
+			continue
+		}
+		if old.started != "" {
+			gone := *old
+			ts = append(ts, gone.stopCommand(c))
+		}
+		ts = append(ts, c.transition(old, PurgedService))
+	}
+	return ts
+}
+
+// take gives v what is known of it: from old, the same service before a reload, or from have.
+func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Transition {
+	found, exists := have[v.cfg.Key]
+	ts := v.announce(found, exists, c)
+	ts = append(ts, v.purge(found, c)...)
+	for _, r := range v.servers {
+		r.since = c.at
+		var before *server
+		if old != nil {
+			before = old.find(r.key)
+		}
+		got, present := found.Servers[r.key]
+		if before != nil {
+			got, present = before.value, before.in
+			r.carry(before)
+		} else {
+			r.adopt(v, got, present, slices.Contains(m.Drained, ServerRef{v.cfg.Key, r.key}))
+		}
+		r.maintain(s.maintenance.reason(r))
+		r.settle(v, got, before)
+		if change := difference(got, present, r.value, r.in); change != 0 {
+			ts = append(ts, c.serverTransition(v, r, change))
+		}
+	}
+	if old != nil {
+		v.settled = old.fallback || !v.pending()
+		v.noted = maps.Clone(old.noted)
+		v.started = old.started
+		ts = append(ts, v.inherit(old, c)...)
+	} else {
+		v.adoptFallback(found, m)
+	}
+	return append(ts, v.balance(c)...)
+}
+
+// announce says whether the virtual service itself is new or changes.
+func (v *service) announce(found lvs.Service, exists bool, c cause) []Transition {
+	f := v.cfg.Key.Family
+	switch {
+	case !exists:
+		return []Transition{c.transition(v, AddedService)}
+	case found.Normal(f) != v.cfg.Virtual.Normal(f):
+		return []Transition{c.transition(v, ChangedService)}
+	default:
+		return nil
+	}
+}
+
+// purge says which real servers of the table the configuration does not know.
+func (v *service) purge(found lvs.Service, c cause) []Transition {
+	var ts []Transition
+	for _, key := range slices.SortedFunc(maps.Keys(found.Servers), lvs.ServerKey.Compare) {
+		if v.find(key) == nil && !v.fallbackAt(key) {
+			t := c.transition(v, PurgedServer)
+			t.Server = key
+			ts = append(ts, t)
+		}
+	}
+	return ts
+}
+
+// carry takes over what was known of the same entry before a reload. A check keeps its
+// counts under the same identity, else those of the check at its place.
+func (r *server) carry(old *server) {
+	r.health, r.since, r.adopted = old.health, old.since, old.adopted
+	r.in, r.value, r.byHand = old.in, old.value, old.byHand
+	for i, w := range r.watches {
+		j := slices.IndexFunc(old.watches, func(o *watch) bool { return o.check == w.check })
+		if j < 0 && len(r.watches) == len(old.watches) {
+			j = i
+		}
+		if j >= 0 {
+			o := old.watches[j]
+			w.health, w.failures, w.last, w.at, w.judged = o.health, o.failures, o.last, o.at, o.judged
+		}
+	}
+}
+
+// adopt takes over an entry of the kernel's table, or starts without one.
+func (r *server) adopt(v *service, got lvs.RealServer, present, drained bool) {
+	if v.cfg.CheckType == config.Off {
+		return
+	}
+	r.in = present
+	r.value = r.quiescent()
+	switch {
+	case present && got.Weight > 0:
+		r.health, r.value = Up, r.cfg.Server
+		r.adopted = len(r.watches) > 0
+	case present && drained:
+		r.byHand = "weight 0 set before the start"
+	}
+}
+
+// settle makes what is asked for r follow its status and the configuration as it is now. A
+// change made by hand stays, unless the configuration of this entry changed.
+func (r *server) settle(v *service, got lvs.RealServer, before *server) {
+	if v.cfg.CheckType == config.Off {
+		r.health, r.in, r.byHand = Waiting, false, ""
+		return
+	}
+	if len(r.watches) == 0 {
+		r.health = Up // on, none: nothing to wait for
+	}
+	if r.byHand != "" && (before == nil || before.cfg.Server == r.cfg.Server) {
+		r.value.Method, r.value.Upper, r.value.Lower = got.Method, got.Upper, got.Lower
+		return
+	}
+	r.byHand = ""
+	switch r.status() {
+	case Up:
+		r.in, r.value = true, r.cfg.Server
+	case Down:
+		r.in, r.value = v.cfg.Quiescent, r.quiescent()
+	default:
+		r.value = r.quiescent()
+	}
+}
+
+// difference names the change from one entry of the table to another, 0 for none.
+func difference(was lvs.RealServer, wasIn bool, is lvs.RealServer, isIn bool) Change {
+	switch {
+	case !wasIn && !isIn, wasIn && isIn && was == is:
+		return 0
+	case !wasIn:
+		return Added
+	case !isIn:
+		return Deleted
+	case was.Weight == 0 && is.Weight > 0:
+		return Restored
+	case was.Weight > 0 && is.Weight == 0:
+		return Quiesced
+	default:
+		return ChangedServer
+	}
+}
+
+// adoptFallback takes over a fallback that the table has, and a fallbackcommand that was started.
+func (v *service) adoptFallback(found lvs.Service, m Memory) {
+	if slices.Contains(m.FallbackStarted, v.cfg.Key) {
+		v.started = v.cfg.FallbackCommand
+	}
+	if f := v.cfg.Fallback; f != nil && v.fallbackAt(f.Key) && v.find(f.Key) == nil {
+		_, v.fallback = found.Servers[f.Key]
+	}
+}
+
+// inherit takes over the fallback of the service before a reload. If it was in use and is
+// another one now, the new one takes its place; the old one, unknown by then, is purged.
+func (v *service) inherit(old *service, c cause) []Transition {
+	v.fallback = old.fallback
+	if !v.fallback || v.cfg.Fallback == nil || v.cfg.CheckType == config.Off {
+		return nil
+	}
+	switch was := old.cfg.Fallback; {
+	case was == nil || was.Key != v.cfg.Fallback.Key:
+		return []Transition{v.fallbackTransition(c, Added)}
+	case was.Server != v.cfg.Fallback.Server:
+		return []Transition{v.fallbackTransition(c, ChangedServer)}
+	default:
+		return nil
+	}
+}
