@@ -42,8 +42,8 @@ func serviceLine(v control.VirtualService) string {
 		parts = append(parts, "IPv6")
 	}
 	parts = append(parts, v.Scheduler)
-	if len(v.Flags) > 0 {
-		parts = append(parts, "("+strings.Join(v.Flags, ",")+")")
+	if v.Flags != "" {
+		parts = append(parts, "("+v.Flags+")")
 	}
 	if v.Persistence > 0 {
 		parts = append(parts, "persistent", strconv.Itoa(int(v.Persistence)))
@@ -98,8 +98,8 @@ func last(r control.RealServer) string {
 		}
 		parts = append(parts, text)
 	}
-	if r.Kernel != nil {
-		parts = append(parts, fmt.Sprintf("weight in the kernel: %d", *r.Kernel))
+	if r.Drift != "" {
+		parts = append(parts, "by hand: "+plain(r.Drift))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -12,7 +12,6 @@ import (
 
 func TestStatus(t *testing.T) {
 	now := time.Date(2026, 11, 22, 7, 6, 33, 0, time.UTC)
-	drained := uint32(0)
 	s := control.Status{DryRun: true, Services: []control.VirtualService{
 		{
 			Virtual: "10.0.0.1:80", Protocol: "tcp", Scheduler: "wrr", Persistence: 600, PrefixLen: 24,
@@ -26,14 +25,14 @@ func TestStatus(t *testing.T) {
 					Check: &control.Check{Status: "down", Code: "l7-status", Reason: "500 \x1b[31mOops\n"},
 				},
 				{
-					Address: "10.0.0.13:80", Method: "ipip", InTable: true, Weight: 1, Kernel: &drained, State: "up", Failures: 1, Limit: 3,
+					Address: "10.0.0.13:80", Method: "ipip", InTable: true, Weight: 1, Drift: "weight 0", State: "up", Failures: 1, Limit: 3,
 					Since: now.Add(-72 * time.Hour), Check: &control.Check{Status: "down", Code: "l4-refused"},
 				},
 				{Address: "127.0.0.1:80", Method: "gate", Fallback: true},
 			},
 			Drift: []string{"real server 10.0.0.13:80: weight 0, asked 1"},
 		},
-		{Virtual: "5", Protocol: "fwm", IPv6: true, Scheduler: "mh", Flags: []string{"mh-port"}},
+		{Virtual: "5", Protocol: "fwm", IPv6: true, Scheduler: "mh", Flags: "mh-port"},
 	}}
 	var got bytes.Buffer
 	Status(&got, s, now)

@@ -23,14 +23,14 @@ type Status struct {
 
 // VirtualService is one virtual service.
 type VirtualService struct {
-	Virtual     string   `json:"virtual"`  // "10.0.0.1:80", "5" for a mark
-	Protocol    string   `json:"protocol"` // "tcp", "udp", "fwm"
-	IPv6        bool     `json:"ipv6,omitempty"`
-	Scheduler   string   `json:"scheduler"`
-	Flags       []string `json:"flags,omitempty"`       // of the scheduler
-	Persistence uint32   `json:"persistence,omitempty"` // seconds
-	PrefixLen   uint8    `json:"prefix_len,omitempty"`  // when persistence is not by single address
-	OnePacket   bool     `json:"one_packet,omitempty"`
+	Virtual     string `json:"virtual"`  // "10.0.0.1:80", "5" for a mark
+	Protocol    string `json:"protocol"` // "tcp", "udp", "fwm"
+	IPv6        bool   `json:"ipv6,omitempty"`
+	Scheduler   string `json:"scheduler"`
+	Flags       string `json:"flags,omitempty"`       // of the scheduler, by comma
+	Persistence uint32 `json:"persistence,omitempty"` // seconds
+	PrefixLen   uint8  `json:"prefix_len,omitempty"`  // when persistence is not by single address
+	OnePacket   bool   `json:"one_packet,omitempty"`
 	// Waiting says that the virtual service's name has no address yet.
 	Waiting bool `json:"waiting,omitempty"`
 	// FallbackActive says that the fallback serves, or that fallbackcommand was started.
@@ -42,14 +42,15 @@ type VirtualService struct {
 
 // RealServer is one real or fallback server.
 type RealServer struct {
-	Address  string  `json:"address"`
-	Method   string  `json:"method"` // "gate", "ipip", "masq"
-	Fallback bool    `json:"fallback,omitempty"`
-	InTable  bool    `json:"in_table"`                // as asked
-	Weight   uint32  `json:"weight"`                  // as asked; 0 when not in the table
-	Kernel   *uint32 `json:"kernel_weight,omitempty"` // when the kernel's differs
-	Active   uint64  `json:"active"`                  // connections
-	Inactive uint64  `json:"inactive"`
+	Address  string `json:"address"`
+	Method   string `json:"method"` // "gate", "ipip", "masq"
+	Fallback bool   `json:"fallback,omitempty"`
+	InTable  bool   `json:"in_table"` // as asked
+	Weight   uint32 `json:"weight"`   // as asked; 0 when not in the table
+	// Drift is what an operator did to it in the table, which stays until its next transition.
+	Drift    string `json:"drift,omitempty"`
+	Active   uint64 `json:"active"` // connections
+	Inactive uint64 `json:"inactive"`
 	// State is "up", "down", "unknown" (no verdict yet), "maintenance", "waiting" (its name has no
 	// address yet); "on" and "off" by checktype.
 	State    string    `json:"state"`

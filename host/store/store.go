@@ -1,0 +1,155 @@
+// Package store is the state file of an instance: what a director has to remember over
+// a restart that the kernel's table does not tell.
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/ldirectord/ldirectord/host/state"
+	"github.com/ldirectord/ldirectord/lvs"
+)
+
+// maxAge is how old a state file may be: after a longer absence nobody knows any more
+// what an operator meant.
+const maxAge = 7 * 24 * time.Hour
+
+// bootFile changes with every boot: the kernel's table does not outlive one.
+const bootFile = "/proc/sys/kernel/random/boot_id"
+
+// file is the form on disk. Fields are only ever added.
+type file struct {
+	Version         int       `json:"version"` // 1
+	Boot            string    `json:"boot"`
+	Saved           time.Time `json:"saved"`
+	Drained         []server  `json:"drained,omitempty"`
+	FallbackStarted []service `json:"fallback_started,omitempty"`
+}
+
+type service struct {
+	Protocol string         `json:"protocol"`
+	Addr     netip.AddrPort `json:"addr,omitzero"`
+	Mark     uint32         `json:"mark,omitempty"`
+	Family   uint8          `json:"family"`
+}
+
+type server struct {
+	Service service        `json:"service"`
+	Addr    netip.AddrPort `json:"addr"`
+}
+
+// Load reads what an instance remembers of this boot. A missing file, one of another boot
+// and one that is too old remember nothing; so does one that cannot be read, which the error says.
+func Load(path string, now time.Time) (state.Memory, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return state.Memory{}, nil
+	}
+	if err != nil {
+		return state.Memory{}, fmt.Errorf("read state file: %w", err)
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return state.Memory{}, fmt.Errorf("read state file %s: %w", path, err)
+	}
+	boot, err := bootID()
+	if err != nil || f.Version != 1 || f.Boot != boot || now.Sub(f.Saved) > maxAge {
+		return state.Memory{}, err
+	}
+	return f.memory()
+}
+
+// Save writes what to remember. A crash leaves the old file or the new one, whole.
+func Save(path string, m state.Memory, now time.Time) error {
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	f := file{Version: 1, Boot: boot, Saved: now}
+	for _, r := range m.Drained {
+		f.Drained = append(f.Drained, server{Service: serviceOf(r.Service), Addr: netip.AddrPort(r.Server)})
+	}
+	for _, k := range m.FallbackStarted {
+		f.FallbackStarted = append(f.FallbackStarted, serviceOf(k))
+	}
+	data, err := json.MarshalIndent(f, "", "\t")
+	if err != nil {
+		return fmt.Errorf("write state file: %w", err)
+	}
+	if err := replace(path, append(data, '\n')); err != nil {
+		return fmt.Errorf("write state file: %w", err)
+	}
+	return nil
+}
+
+func replace(path string, data []byte) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new.*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	if _, err := tmp.Write(data); err != nil {
+		return err
+	}
+	if err := tmp.Sync(); err != nil {
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func bootID() (string, error) {
+	data, err := os.ReadFile(bootFile)
+	if err != nil {
+		return "", fmt.Errorf("identify this boot: %w", err)
+	}
+	return strings.TrimSpace(string(data)), nil
+}
+
+func serviceOf(k lvs.ServiceKey) service {
+	return service{Protocol: k.Protocol.String(), Addr: k.Addr, Mark: k.Mark, Family: uint8(k.Family)}
+}
+
+func (s service) key() (lvs.ServiceKey, error) {
+	for _, p := range []lvs.Protocol{lvs.TCP, lvs.UDP, lvs.FWM} {
+		if p.String() == s.Protocol {
+			return lvs.ServiceKey{Protocol: p, Addr: s.Addr, Mark: s.Mark, Family: lvs.Family(s.Family)}, nil
+		}
+	}
+	return lvs.ServiceKey{}, fmt.Errorf("read state file: unknown protocol %q", s.Protocol)
+}
+
+func (f file) memory() (state.Memory, error) {
+	var m state.Memory
+	for _, r := range f.Drained {
+		k, err := r.Service.key()
+		if err != nil {
+			return state.Memory{}, err
+		}
+		m.Drained = append(m.Drained, state.ServerRef{Service: k, Server: lvs.ServerKey(r.Addr)})
+	}
+	for _, s := range f.FallbackStarted {
+		k, err := s.key()
+		if err != nil {
+			return state.Memory{}, err
+		}
+		m.FallbackStarted = append(m.FallbackStarted, k)
+	}
+	return m, nil
+}

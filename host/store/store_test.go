@@ -1,0 +1,71 @@
+package store
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ldirectord/ldirectord/host/state"
+	"github.com/ldirectord/ldirectord/lvs"
+)
+
+func TestRoundTrip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deep", "web.cf.state")
+	now := time.Now()
+	web := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("[2001:db8::1]:80"))
+	want := state.Memory{
+		Drained:         []state.ServerRef{{Service: web, Server: lvs.ServerKey(netip.MustParseAddrPort("[2001:db8::2]:80"))}},
+		FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv6), web},
+	}
+	if got, err := Load(path, now); err != nil || !reflect.DeepEqual(got, state.Memory{}) {
+		t.Errorf("without a file: got %+v, %v", got, err)
+	}
+	if err := Save(path, want, now); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(path, now.Add(time.Hour)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	if got, err := Load(path, now.Add(8*24*time.Hour)); err != nil || !reflect.DeepEqual(got, state.Memory{}) {
+		t.Errorf("after eight days: got %+v, %v", got, err)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 {
+		t.Errorf("beside the file: %v, %v", left, err)
+	}
+}
+
+func TestOtherBootIsForgotten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if err := Save(path, state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	boot, err := bootID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(data), boot, "another", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got, state.Memory{}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestBrokenFileSaysSo(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Load(path, time.Now()); err == nil || !reflect.DeepEqual(got, state.Memory{}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
