@@ -128,9 +128,11 @@ func (c *Check) ping(v *config.Service) {
 	c.Options = sdk.Options{OptionCheckCount: strconv.Itoa(tries)}
 }
 
-// script makes c a check by a command, which is told the virtual service.
+// script makes c a check by a command, which is told the virtual service and the real
+// server's own port: checkport does not reach commands.
 func (c *Check) script(kind string, v *config.Service, r *config.Server) {
 	c.Kind = kind
+	c.Target.Addr = r.Addr
 	c.Target.Virtual = v.Key.Addr
 	c.Target.FWMark = v.Key.Mark
 	c.Options = sdk.Options{OptionCheckCommand: v.CheckCommand}

@@ -274,12 +274,12 @@ func difference(was lvs.RealServer, wasIn bool, is lvs.RealServer, isIn bool) Ch
 		return Added
 	case !isIn:
 		return Deleted
-	case was.Weight == 0 && is.Weight > 0:
+	case is.Weight > 0:
 		return Restored
-	case was.Weight > 0 && is.Weight == 0:
+	case was.Weight > 0:
 		return Quiesced
 	default:
-		return ChangedServer
+		return 0 // weight 0 before and after: not worth a line
 	}
 }
 
@@ -300,12 +300,8 @@ func (v *service) inherit(old *service, c cause) []Transition {
 	if !v.fallback || v.cfg.Fallback == nil || v.cfg.CheckType == config.Off {
 		return nil
 	}
-	switch was := old.cfg.Fallback; {
-	case was == nil || was.Key != v.cfg.Fallback.Key:
-		return []Transition{v.fallbackTransition(c, Added)}
-	case was.Server != v.cfg.Fallback.Server:
-		return []Transition{v.fallbackTransition(c, ChangedServer)}
-	default:
+	if was := old.cfg.Fallback; was != nil && was.Key == v.cfg.Fallback.Key {
 		return nil
 	}
+	return []Transition{v.fallbackTransition(c, Added)}
 }

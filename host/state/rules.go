@@ -127,8 +127,6 @@ func (v *service) leave(r *server, c cause) []Transition {
 		return nil
 	case !r.in && r.byHand != "":
 		change = ReaddedQuiescent
-	case !r.in:
-		change = Added
 	}
 	r.in, r.value, r.byHand = true, r.quiescent(), ""
 	return []Transition{c.serverTransition(v, r, change)}

@@ -48,10 +48,10 @@ type Change uint8
 
 // The changes. The zero value is none of them.
 const (
-	Added            Change = iota + 1 // into the table, or its weight set up again after quiescence was not in it
-	Restored                           // from weight 0 to its configured weight
+	Added            Change = iota + 1 // into the table
+	Restored                           // to its configured weight: from 0, or from another at a start or reload
 	Deleted                            // out of the table
-	Quiesced                           // to weight 0
+	Quiesced                           // to weight 0, or into the table with weight 0
 	ReaddedQuiescent                   // put back with weight 0
 	PurgedServer                       // a real server of ours that the configuration does not know
 	AddedService                       // virtual service
@@ -61,7 +61,6 @@ const (
 	SoftFailureReset // a success after soft failures
 	FallbackStarted  // the moment of fallbackcommand start
 	FallbackStopped  // the moment of fallbackcommand stop
-	ChangedServer    // other weight, forwarding method or thresholds after a start or reload, in the table before and after
 	Deviated         // somebody else changed the table; reported once and left as it is
 )
 
@@ -73,7 +72,7 @@ type Transition struct {
 	Virtual  string        // the virtual service as logged
 	Server   lvs.ServerKey // zero for changes of the service as a whole
 	Fallback bool          // the server is the fallback
-	Weight   uint32        // the weight set, for Added, Restored, Quiesced, ReaddedQuiescent, ChangedServer
+	Weight   uint32        // the weight set, for Added, Restored, Quiesced, ReaddedQuiescent
 	Failures int           // n of n/m for SoftFailure
 	Limit    int           // m
 	Phase    string        // "start", "stop" or "reload" for purges; "" otherwise
