@@ -1,0 +1,369 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ldirectord/ldirectord/config"
+	"github.com/ldirectord/ldirectord/host/engine"
+	"github.com/ldirectord/ldirectord/host/state"
+	"github.com/ldirectord/ldirectord/lvs"
+	"github.com/ldirectord/ldirectord/lvs/memory"
+	"github.com/ldirectord/ldirectord/sdk"
+)
+
+var (
+	web   = lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80"))
+	one   = server("10.0.0.2:80")
+	two   = server("10.0.0.3:80")
+	spare = server("10.0.0.9:80")
+)
+
+func server(s string) lvs.ServerKey { return lvs.ServerKey(netip.MustParseAddrPort(s)) }
+
+// section is a virtual service with the servers one and two, weight 5, a fallback, connect checks.
+func section(change func(*config.Service)) *config.Config {
+	s := config.Service{
+		Key: web, Virtual: lvs.VirtualService{Scheduler: "wrr"}, Name: "10.0.0.1:80",
+		CheckType: config.Connect, CheckTimeout: 3 * time.Second, CheckInterval: 10 * time.Second,
+		FailureCount: 1, Quiescent: true, CleanStop: true,
+		Fallback: &config.Fallback{Key: spare, Server: lvs.RealServer{Weight: 1}},
+	}
+	for _, k := range []lvs.ServerKey{one, two} {
+		a := netip.AddrPort(k)
+		s.Servers = append(s.Servers, config.Server{
+			Key: k, Name: k.String(), Server: lvs.RealServer{Weight: 5}, Addr: a, CheckAddr: a, CheckNetwork: "tcp",
+		})
+	}
+	if change != nil {
+		change(&s)
+	}
+	return &config.Config{File: "test.cf", Services: []config.Service{s}}
+}
+
+// checks is a Monitor whose verdicts the test gives.
+type checks struct {
+	set []state.Check
+	out chan []state.Observation
+}
+
+func (c *checks) Set(set []state.Check)                     { c.set = set }
+func (c *checks) Observations() <-chan []state.Observation { return c.out }
+
+type sink struct{ took []state.Transition }
+
+func (s *sink) Take(ts []state.Transition) { s.took = append(s.took, ts...) }
+
+// world is an engine in a bubble with all that surrounds it.
+type world struct {
+	t       *testing.T
+	kernel  *memory.Controller
+	checks  *checks
+	sink    *sink
+	log     bytes.Buffer
+	memory  state.Memory
+	options engine.Options
+	*engine.Engine
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, kernel: memory.New(), checks: &checks{out: make(chan []state.Observation)}, sink: &sink{}}
+	w.options = engine.Options{
+		Controller: w.kernel, Monitor: w.checks, Sinks: []engine.Sink{w.sink},
+		Log:           slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		MemoryChanged: func(m state.Memory) { w.memory = m },
+	}
+	return w
+}
+
+func (w *world) start(cfg *config.Config) {
+	w.t.Helper()
+	e, err := engine.Start(w.t.Context(), cfg, w.options)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Engine = e
+	w.t.Cleanup(func() {
+		// The test's context is over by now; whatever is left must end all the same.
+		if err := e.Stop(context.Background()); err != nil {
+			w.t.Logf("stop: %v", err)
+		}
+	})
+}
+
+// say gives a verdict for every check of the server.
+func (w *world) say(k lvs.ServerKey, v sdk.Verdict) {
+	w.t.Helper()
+	found := false
+	for _, c := range w.checks.set {
+		if c.Target.Addr == netip.AddrPort(k) {
+			found = true
+			w.checks.out <- []state.Observation{{Check: c.ID, Verdict: v, At: time.Now()}}
+		}
+	}
+	if !found {
+		w.t.Fatalf("no check of %s in %v", k, w.checks.set)
+	}
+	synctest.Wait()
+}
+
+// weights writes the servers of the web service in the kernel: "10.0.0.2:80=5 10.0.0.3:80=0".
+func (w *world) weights() string {
+	w.t.Helper()
+	table, err := w.kernel.Table(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s, ok := table[web]
+	if !ok {
+		return "no service"
+	}
+	var out []string
+	for _, k := range []lvs.ServerKey{one, two, spare} {
+		if r, ok := s.Servers[k]; ok {
+			out = append(out, k.String()+"="+string('0'+rune(r.Weight)))
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+func (w *world) want(table string) {
+	w.t.Helper()
+	synctest.Wait()
+	if got := w.weights(); got != table {
+		w.t.Errorf("table %q, want %q", got, table)
+	}
+}
+
+// logged tells how many lines of the log hold text.
+func (w *world) logged(text string) int { return strings.Count(w.log.String(), text) }
+
+func down() sdk.Verdict { return sdk.DownWith(sdk.CodeRefused, "connection refused") }
+
+func inBubble(t *testing.T, f func(t *testing.T, w *world)) {
+	synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) })
+}
+
+func TestTheTableFollowsTheVerdicts(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.want("")
+		w.say(one, sdk.Up())
+		w.want("10.0.0.2:80=5")
+		w.say(two, down())
+		w.want("10.0.0.2:80=5 10.0.0.3:80=0")
+		w.say(one, down())
+		w.want("10.0.0.2:80=0 10.0.0.3:80=0 10.0.0.9:80=1")
+		w.say(two, sdk.Up())
+		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if w.logged(`msg="Quiescent real server: 10.0.0.2:80 (10.0.0.1:80) (Weight set to 0)" virtual=10.0.0.1:80 real=10.0.0.2:80 check="connect tcp 10.0.0.2:80 3s" reason="connection refused"`) != 1 {
+			t.Errorf("log:\n%s", &w.log)
+		}
+		if err := w.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.want("no service")
+		if last := w.sink.took[len(w.sink.took)-1]; last.Change != state.PurgedService {
+			t.Errorf("the sink saw %v last", last)
+		}
+		<-w.Done()
+		if err := w.Reload(t.Context(), section(nil)); !errors.Is(err, engine.ErrStopped) {
+			t.Errorf("reload after stop: %v", err)
+		}
+	})
+}
+
+func TestTheFallbackEntersWhenNobodyAnswersInTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		time.Sleep(3*time.Second - time.Millisecond)
+		w.want("")
+		time.Sleep(2 * time.Millisecond)
+		w.want("10.0.0.9:80=1")
+		w.say(two, sdk.Up())
+		w.want("10.0.0.3:80=5")
+	})
+}
+
+func TestStartAdoptsAndFailsCleanly(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.kernel.Change(func(table lvs.Table) {
+			table[web] = lvs.Service{
+				VirtualService: lvs.VirtualService{Scheduler: "wrr", PrefixLen: 32},
+				Servers:        map[lvs.ServerKey]lvs.RealServer{one: {Weight: 5}},
+			}
+		})
+		bad := section(func(s *config.Service) { s.Virtual.Scheduler = "nonsense" })
+		_, err := engine.Start(t.Context(), bad, w.options)
+		if !errors.Is(err, lvs.ErrScheduler) || !strings.Contains(err.Error(), "ensure virtual service tcp:10.0.0.1:80") {
+			t.Fatalf("err = %v", err)
+		}
+		if len(w.sink.took) > 0 || w.checks.set != nil {
+			t.Error("a failed start told the sinks or started checks")
+		}
+		w.want("10.0.0.2:80=5")
+		before := len(w.kernel.Edits())
+		w.start(section(nil))
+		if after := w.kernel.Edits(); len(after) != before {
+			t.Errorf("adopting a right table made edits: %v", after[before:])
+		}
+	})
+}
+
+func TestARefusedEditIsTriedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		stop := w.kernel.Fail(func(e lvs.Edit) bool { return e.At == two }, errors.New("no buffer space"))
+		w.say(two, sdk.Up())
+		w.want("10.0.0.2:80=5")
+		w.say(one, down()) // other decisions do not wait
+		w.want("10.0.0.2:80=0")
+		time.Sleep(10 * time.Second)
+		if n := w.logged("level=ERROR"); n != 1 {
+			t.Errorf("%d error lines, want 1:\n%s", n, &w.log)
+		}
+		if n := w.Counts().RefusedEdits; n != 4 { // at 0, 1, 3 and 7 s
+			t.Errorf("%d attempts, want 4", n)
+		}
+		stop()
+		time.Sleep(10 * time.Second)
+		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if w.logged("made after all") != 1 {
+			t.Errorf("log:\n%s", &w.log)
+		}
+	})
+}
+
+func TestALostConnectionLosesNoEdit(t *testing.T) {
+	for _, made := range []int{0, 1, 9} {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.start(section(nil))
+			w.say(one, sdk.Up())
+			w.kernel.Break(made, errors.New("connection lost"))
+			w.say(one, down()) // quiesced and fallback, or not
+			w.say(one, sdk.Up())
+			time.Sleep(2 * time.Second)
+			w.want("10.0.0.2:80=5")
+			w.say(two, down())
+			w.want("10.0.0.2:80=5 10.0.0.3:80=0")
+		})
+	}
+}
+
+func TestAHungKernelStopsNoDecision(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		w.say(two, sdk.Up())
+		release := w.kernel.Hold()
+		w.say(one, down())
+		w.say(two, down())
+		if !w.Snapshot().Services[0].AllDown {
+			t.Error("the decision waited for the kernel")
+		}
+		time.Sleep(25 * time.Second)
+		release()
+		time.Sleep(40 * time.Second)
+		w.want("10.0.0.2:80=0 10.0.0.3:80=0 10.0.0.9:80=1")
+	})
+}
+
+func TestHandsOff(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(func(s *config.Service) { s.CleanStop = false }))
+		w.say(one, sdk.Up())
+		w.say(two, sdk.Up())
+		w.kernel.Change(func(table lvs.Table) { table[web].Servers[one] = lvs.RealServer{Weight: 0} })
+		time.Sleep(100 * time.Second)
+		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if n := w.logged("Changed by hand"); n != 1 {
+			t.Errorf("told %d times, want once:\n%s", n, &w.log)
+		}
+		if len(w.memory.Drained) != 1 || w.memory.Drained[0].Server != one {
+			t.Errorf("memory %+v", w.memory)
+		}
+		w.kernel.Change(func(table lvs.Table) { delete(table, web) })
+		time.Sleep(31 * time.Second)
+		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		w.kernel.Change(func(table lvs.Table) { table[web].Servers[two] = lvs.RealServer{Weight: 0} })
+		if err := w.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.want("10.0.0.2:80=0 10.0.0.3:80=0")
+		if len(w.memory.Drained) != 2 {
+			t.Errorf("a weight set by hand just before the stop is not remembered: %+v", w.memory)
+		}
+	})
+}
+
+func TestReload(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		w.say(two, sdk.Up())
+		w.kernel.Change(func(table lvs.Table) { table[web].Servers[spare] = lvs.RealServer{Weight: 3} })
+		before := len(w.kernel.Edits())
+		if err := w.Reload(t.Context(), section(func(s *config.Service) {
+			s.Servers = s.Servers[:1]
+			s.Servers[0].Server.Weight = 7
+			s.Fallback = nil
+		})); err != nil {
+			t.Fatal(err)
+		}
+		w.want("10.0.0.2:80=7")
+		edits := w.kernel.Edits()[before:]
+		if len(edits) != 3 || edits[0].Op != lvs.UpdateServer {
+			t.Errorf("edits %v", edits)
+		}
+		if len(w.checks.set) != 1 {
+			t.Errorf("checks %v", w.checks.set)
+		}
+		release := w.kernel.Hold()
+		defer release()
+		err := w.Reload(t.Context(), section(nil))
+		if err == nil || len(w.checks.set) != 1 {
+			t.Errorf("a reload without a table: %v", err)
+		}
+	})
+}
+
+func TestMaintenance(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.options.Maintenance = state.Maintenance{{Addr: one.Addr(), AnyPort: true}: "10.0.0.2"}
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		w.say(two, sdk.Up())
+		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if err := w.SetMaintenance(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		w.want("10.0.0.2:80=5 10.0.0.3:80=5")
+	})
+}
+
+func TestFaultsMoveNothingAndAreToldOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		for range 3 {
+			w.say(one, sdk.Unknown("plugin crashed"))
+		}
+		w.want("10.0.0.2:80=5")
+		time.Sleep(time.Second)
+		if got := w.Snapshot().Services[0].Servers[0].Checks[0].Verdict.Reason; got != "plugin crashed" {
+			t.Errorf("last message %q", got)
+		}
+		w.say(one, sdk.Up())
+		if w.logged("cannot tell") != 1 || w.logged("works again") != 1 || w.Counts().Faults != 3 {
+			t.Errorf("log:\n%s", &w.log)
+		}
+	})
+}
