@@ -34,17 +34,30 @@ func TestCases(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
 		for _, address := range loopback() {
-			name := strings.TrimSuffix(filepath.Base(file), ".txtar") + "/" + strings.TrimSuffix(address, ":0")
-			t.Run(name, func(t *testing.T) {
+			t.Run(name+"/"+strings.TrimSuffix(address, ":0"), func(t *testing.T) {
 				t.Parallel()
-				playCase(t, address, archive)
+				playCase(t, address, archive, inProcess)
 			})
 		}
+		t.Run(name+"/plugin", func(t *testing.T) {
+			t.Parallel()
+			playCase(t, loopback()[0], archive, throughPlugin)
+		})
 	}
 }
 
-func playCase(t *testing.T, address string, archive *txtar.Archive) {
+// prober runs the check once.
+type prober func(t *testing.T, deadline time.Duration, target sdk.Target, o sdk.Options) sdk.Verdict
+
+func inProcess(t *testing.T, deadline time.Duration, target sdk.Target, o sdk.Options) sdk.Verdict {
+	ctx, cancel := context.WithTimeout(t.Context(), deadline)
+	defer cancel()
+	return newCheck().Checker().Probe(ctx, target, o)
+}
+
+func playCase(t *testing.T, address string, archive *txtar.Archive, probe prober) {
 	part := map[string]string{}
 	for _, f := range archive.Files {
 		part[f.Name] = string(f.Data)
@@ -78,10 +91,8 @@ func playCase(t *testing.T, address string, archive *txtar.Archive) {
 			options[name] = writeCA(t, config)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
 	begun := time.Now()
-	v := newCheck().Checker().Probe(ctx, targetOf(t, service, srv.addr()), options)
+	v := probe(t, deadline, targetOf(t, service, srv.addr()), options)
 	if took := time.Since(begun); took > deadline+250*time.Millisecond {
 		t.Errorf("took %v with a deadline of %v", took, deadline)
 	}

@@ -11,11 +11,14 @@ import (
 	"github.com/ldirectord/ldirectord/sdk"
 )
 
-// Bounds of a transcript, in bytes.
+// maxTranscript and maxEntry bound a transcript, in bytes.
 const (
 	maxTranscript = 4096
 	maxEntry      = 1024 // of one Sent or Received
 )
+
+// maxPhases bounds the phases of one verdict, total not counted.
+const maxPhases = 31
 
 // Trace collects what Verdict.Phases and Verdict.Transcript show of one probe. It is for one
 // goroutine. All methods of a nil Trace do nothing, and Finish returns its verdict.
@@ -33,9 +36,10 @@ func NewTrace() *Trace {
 	return &Trace{begun: now, last: now, phases: make([]sdk.Phase, 0, 4)}
 }
 
-// Phase says that a phase ended now: it took the time since the last one ended.
+// Phase says that a phase ended now: it took the time since the last one ended. A verdict
+// has room for 31 of them; later ones are left out.
 func (t *Trace) Phase(name string) {
-	if t == nil {
+	if t == nil || len(t.phases) == maxPhases {
 		return
 	}
 	now := time.Now()
