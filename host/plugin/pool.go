@@ -1,0 +1,270 @@
+// Package plugin finds check plugins, runs them as unprivileged processes, and keeps them
+// running: whatever a plugin does, its probes become Unknown and nothing else notices.
+//
+// A service called NAME is served by the file ldirectord-check-NAME in one of the plugin
+// directories; a binary that serves several has links. One process runs per binary and
+// pool key, started when it is first needed. A process that dies or hangs is killed with its
+// whole group and started again, ever more rarely; registered checks survive it.
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ldirectord/ldirectord/sdk"
+)
+
+// Options are what a Pool is made of. Every zero value is usable.
+type Options struct {
+	// Dirs are searched for plugins in this order: an earlier one shadows a later one.
+	Dirs []string
+	// User is whom plugins run as when the daemon is root; empty: ldirectord when there
+	// is such a user, else nobody. Without root they run as ourselves.
+	User string
+	// RunDir holds a private directory per running plugin, with its socket. It is made
+	// if it is missing, and must be short: a socket's path ends at 107 bytes. Empty: a new temporary
+	// directory, removed by Close.
+	RunDir string
+	// Log takes what plugins log, and their deaths; nil: nothing is logged.
+	Log *slog.Logger
+
+	timing timing
+	env    []string // for tests: added to the environment of plugins
+}
+
+// timing are the patience and the pauses of supervision. Its zero value stands for the defaults.
+type timing struct {
+	start    time.Duration // until the handshake
+	grace    time.Duration // that a probe may take beyond its time until it is cut off
+	sweep    time.Duration // how often that is looked at while anything is in flight
+	ping     time.Duration // until a process that let a probe hang must have answered
+	first    time.Duration // pause after the first failure, doubled after each further one
+	longest  time.Duration // pause at most
+	settled  time.Duration // that a process must live for its failures to be forgiven
+	breakAt  int           // failures in a row after which the plugin is out of service
+	broken   time.Duration // pause between attempts while it is
+	aside    time.Duration // that a check stays set aside
+	idle     time.Duration // that a process without checks is kept
+	maxHung  int           // probes that may hang in a process before it is replaced
+	maxStray int           // verdicts that nobody asked for, likewise
+}
+
+// defaults keep grace and sweep together within the second that a Runner has for a
+// Result beyond Remaining.
+func (t timing) defaults() timing {
+	if t != (timing{}) {
+		return t
+	}
+	return timing{
+		start: 10 * time.Second, grace: 700 * time.Millisecond, sweep: 100 * time.Millisecond, ping: 3 * time.Second,
+		first: 100 * time.Millisecond, longest: 30 * time.Second, settled: 30 * time.Second,
+		breakAt: 12, broken: 5 * time.Minute, aside: 10 * time.Minute, idle: time.Minute,
+		maxHung: 32, maxStray: 1000,
+	}
+}
+
+// ErrNotInstalled means that no plugin directory has the plugin.
+var ErrNotInstalled = errors.New("no such plugin")
+
+// errClosed is the answer of a Pool after Close.
+var errClosed = errors.New("plugins are shut down")
+
+// Pool finds and runs plugins. All methods may be called concurrently.
+type Pool struct {
+	o     Options
+	root  bool // plugins must be root's and run as somebody else
+	spawn *spawner
+
+	mu        sync.Mutex // guards what follows: which processes there are
+	processes map[processKey]*process
+	runDir    string // once it exists
+	ours      bool   // the run directory is to be removed
+	closed    bool
+}
+
+// processKey is what one process is for.
+type processKey struct {
+	path string // with links resolved
+	pool string
+}
+
+// New makes a Pool. Nothing is started yet. Close ends it.
+func New(o Options) *Pool {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.timing = o.timing.defaults()
+	return &Pool{
+		o: o, root: os.Geteuid() == 0, spawn: newSpawner(),
+		processes: map[processKey]*process{},
+	}
+}
+
+// Describe says what the plugin of service is. It starts the plugin when need be.
+func (p *Pool) Describe(ctx context.Context, service string) (sdk.Info, error) {
+	var info sdk.Info
+	err := p.ask(ctx, service, func(c *session) error {
+		info = c.info
+		return nil
+	})
+	return info, err
+}
+
+// Validate asks the plugin of service whether it could check with these options. The
+// error is as for sdk.Checker.
+func (p *Pool) Validate(ctx context.Context, service string, o sdk.Options) error {
+	return p.ask(ctx, service, func(c *session) error { return c.client.Validate(ctx, service, o) })
+}
+
+// Probe runs one check, once: for a human.
+func (p *Pool) Probe(ctx context.Context, t sdk.Target, o sdk.Options) sdk.Verdict {
+	v := sdk.Verdict{}
+	err := p.ask(ctx, t.Service, func(c *session) error {
+		v = c.client.Probe(ctx, t, o)
+		return nil
+	})
+	if err != nil {
+		return sdk.Unknown("%v", err)
+	}
+	return v
+}
+
+// ask runs question with a live process of service. A binary that was replaced since its
+// process started answers from a process of its own, so that a configuration can be
+// tried against an upgraded plugin while the old one still runs.
+func (p *Pool) ask(ctx context.Context, service string, question func(*session) error) error {
+	b, err := p.find(service)
+	if err != nil {
+		return err
+	}
+	one, err := p.anyProcess(b)
+	if err != nil {
+		return err
+	}
+	if old := one.binary(); old.id != b.id {
+		one = newProcess(p, processKey{path: b.real}, b)
+		defer one.close()
+	}
+	s, err := one.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	if !serves(s.info, service) {
+		return fmt.Errorf("plugin %s does not serve %s: it serves %s", b.path, service, serviceNames(s.info))
+	}
+	return question(s)
+}
+
+func serves(i sdk.Info, service string) bool {
+	return slices.ContainsFunc(i.Services, func(s sdk.Service) bool { return s.Name == service })
+}
+
+func serviceNames(i sdk.Info) string {
+	var names []string
+	for _, s := range i.Services {
+		names = append(names, s.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Runner gives a new runner of service's checks in the process of that pool key: "" for the
+// one that all share. It starts nothing yet. Its errors are those of Find.
+func (p *Pool) Runner(service, pool string) (*Runner, error) {
+	b, err := p.find(service)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	one, err := p.process(processKey{b.real, pool}, b)
+	if err != nil {
+		return nil, err
+	}
+	return newRunner(one, service), nil
+}
+
+// anyProcess is one of the binary, whatever its pool key.
+func (p *Pool) anyProcess(b binary) (*process, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for k, one := range p.processes {
+		if k.path == b.real {
+			return one, nil
+		}
+	}
+	return p.process(processKey{path: b.real}, b)
+}
+
+// process finds or makes the supervised process of k. p.mu is held.
+func (p *Pool) process(k processKey, b binary) (*process, error) {
+	if p.closed {
+		return nil, errClosed
+	}
+	one := p.processes[k]
+	if one == nil {
+		one = newProcess(p, k, b)
+		p.processes[k] = one
+	}
+	return one, nil
+}
+
+// Refresh looks for binaries that were replaced, or links that lead elsewhere now, and shuts
+// their runners and processes down: whoever asks for a new Runner gets the new binary. Probes in
+// flight there yield nothing more. It is part of a reload.
+func (p *Pool) Refresh() {
+	var stale []*process
+	p.mu.Lock()
+	for k, one := range p.processes {
+		if !one.current() {
+			delete(p.processes, k)
+			stale = append(stale, one)
+		}
+	}
+	p.mu.Unlock()
+	for _, one := range stale {
+		one.log.Info("plugin changed on disk: shutting its old process down", "plugin", one.key.path)
+		one.close()
+	}
+}
+
+// Close ends all plugins, asking first, and closes the Results of all runners. When ctx ends before
+// they have, they are killed. After it every method fails.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	all := p.processes
+	p.processes, p.closed = nil, true
+	p.mu.Unlock()
+	done := make(chan struct{})
+	go func() { // waited for below
+		defer close(done)
+		var each sync.WaitGroup
+		for _, one := range all {
+			each.Go(one.close)
+		}
+		each.Wait()
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("close plugins: %w", context.Cause(ctx))
+		for _, one := range all {
+			one.kill()
+		}
+		<-done
+	}
+	p.spawn.close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ours {
+		err = errors.Join(err, os.RemoveAll(p.runDir))
+	}
+	return err
+}
