@@ -297,6 +297,7 @@ func TestValidate(t *testing.T) {
 		{"mixed ipip", ensure(web6, at, lvs.RealServer{Method: lvs.IPIP}), nil},
 		{"no server", ensure(web, lvs.ServerKey{}, lvs.RealServer{}), lvs.ErrKey},
 		{"zone", ensure(web6, server("[fe80::1%eth0]:80"), lvs.RealServer{}), lvs.ErrKey},
+		{"mapped", ensure(web6, server("[::ffff:10.0.0.7]:80"), lvs.RealServer{}), lvs.ErrKey},
 		{"mark 0", service(lvs.ServiceMark(0, lvs.IPv4), lvs.VirtualService{Scheduler: "rr"}), lvs.ErrKey},
 		{"no key", service(lvs.ServiceKey{}, lvs.VirtualService{Scheduler: "rr"}), lvs.ErrKey},
 		{"wrong family", service(lvs.ServiceKey{Protocol: lvs.TCP, Addr: web.Addr, Family: lvs.IPv6}, lvs.VirtualService{Scheduler: "rr"}), lvs.ErrKey},

@@ -55,8 +55,9 @@ func (k ServerKey) validate() error {
 	return nil
 }
 
-// usable tells whether the kernel can keep a: its tables have no IPv6 zones.
-func usable(a netip.Addr) bool { return a.IsValid() && a.Zone() == "" }
+// usable tells whether the kernel can keep a: its tables have no IPv6 zones, and an IPv4 address mapped
+// into IPv6 is no unicast address to it.
+func usable(a netip.Addr) bool { return a.IsValid() && a.Zone() == "" && !a.Is4In6() }
 
 func (v VirtualService) validate(f Family) error {
 	switch {

@@ -249,8 +249,11 @@ func (s Suite) inOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.same(t, c, want)
+		if got, err := c.Table(t.Context()); err != nil || !got.Equal(want) {
+			t.Fatalf("after %d edits: %v %v, want %v", n, got, err, want)
+		}
 	}
+	s.same(t, c, want)
 }
 
 // randomEdits makes the same random edits in the Controller and in a table, few and many at once.

@@ -1,0 +1,117 @@
+package ipvs
+
+import (
+	"context"
+	"slices"
+	"syscall"
+
+	"github.com/ldirectord/ldirectord/lvs"
+)
+
+// attempts bounds the changing back and forth between "add" and "change" for an entry that
+// somebody else removes and adds meanwhile.
+const attempts = 5
+
+// pipeline makes valid edits over the wire, many in one write, and puts the refusals into results,
+// which has the same length. An error means that nothing is known.
+func (h *handle) pipeline(ctx context.Context, edits []lvs.Edit, results []error) error {
+	for len(edits) > 0 {
+		n := independent(edits)
+		if err := h.round(ctx, edits[:n], results[:n]); err != nil {
+			return err
+		}
+		edits, results = edits[n:], results[n:]
+	}
+	return nil
+}
+
+// independent returns how many of the first edits may be made in any order, and so with second
+// attempts after the others: those of one operation, each about another entry.
+func independent(edits []lvs.Edit) int {
+	type entry struct {
+		key lvs.ServiceKey
+		at  lvs.ServerKey
+	}
+	seen := map[entry]bool{}
+	for i, e := range edits {
+		this := entry{e.Key, e.At}
+		if e.Op != edits[0].Op || seen[this] {
+			return i
+		}
+		seen[this] = true
+	}
+	return len(edits)
+}
+
+// round makes independent edits.
+func (h *handle) round(ctx context.Context, edits []lvs.Edit, results []error) error {
+	todo := make([]int, 0, len(edits))
+	for i, e := range edits {
+		if results[i] = e.Validate(); results[i] == nil {
+			todo = append(todo, i)
+		}
+	}
+	for attempt := range attempts {
+		if len(todo) == 0 {
+			break
+		}
+		bodies := make([][]byte, len(todo))
+		for n, i := range todo {
+			bodies[n] = encodeEdit(commandOf(edits[i].Op, attempt), edits[i])
+		}
+		statuses, err := h.wire.acks(ctx, bodies)
+		if err == nil && slices.Contains(statuses, syscall.ENOENT) {
+			err = h.alive()
+		}
+		if err != nil {
+			return err
+		}
+		again := todo[:0]
+		for n, i := range todo {
+			if retry(edits[i].Op, attempt, statuses[n]) {
+				again = append(again, i)
+			} else {
+				results[i] = settle(edits[i], statuses[n])
+			}
+		}
+		todo = again
+	}
+	return nil
+}
+
+// commandOf returns the command for op: "ensure" adds in its first attempt and in every second
+// one after, and changes in the others.
+func commandOf(op lvs.Op, attempt int) uint8 {
+	adds := attempt%2 == 0
+	switch {
+	case op == lvs.EnsureService && adds:
+		return cmdNewService
+	case op == lvs.EnsureService:
+		return cmdSetService
+	case op == lvs.EnsureServer && adds:
+		return cmdNewDest
+	case op == lvs.EnsureServer || op == lvs.UpdateServer:
+		return cmdSetDest
+	case op == lvs.RemoveServer:
+		return cmdDelDest
+	default:
+		return cmdDelService
+	}
+}
+
+// retry tells whether the other command of "ensure" may succeed where this one met with
+// errno: it exists already, or exists no more.
+func retry(op lvs.Op, attempt int, errno syscall.Errno) bool {
+	if attempt == attempts-1 {
+		return false
+	}
+	adds := attempt%2 == 0
+	switch op {
+	case lvs.EnsureService:
+		return adds && errno == syscall.EEXIST || !adds && errno == syscall.ESRCH
+	case lvs.EnsureServer:
+		return adds && errno == syscall.EEXIST || !adds && errno == syscall.ENOENT
+	default:
+		return false
+	}
+}
