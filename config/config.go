@@ -39,6 +39,13 @@ type Global struct {
 	EmailAlert     []string // for alerts that belong to no section (a failed reload)
 	EmailFrom      string
 	SMTP           string
+	StateDir       string // where the state file lives; "" for the default
+	NotifyCommand  string // command line fed with alerts as JSON; "" for none
+	Webhook        string // URL that alerts are posted to; "" for none
+
+	// Origins says where each directive stands, by its name. One that is missing was
+	// not written: its default holds.
+	Origins map[string]Pos
 }
 
 // CheckType is how real servers are tested (ldirectord(8), "checktype").
@@ -92,7 +99,26 @@ type Service struct {
 	ServiceName string
 	Comment     string
 
+	// ExternalWeight says that exit codes 2 to 255 of an external check mean up with the
+	// weight that is the code less 2.
+	ExternalWeight bool
+	// Lua is the text of an inline check of external-lua, "" when CheckCommand names a file;
+	// LuaPos is its first line, for the positions of syntax errors.
+	Lua    string
+	LuaPos Pos
+
+	// Options are the section's own options for its check, those of real lines left out:
+	// what Servers have unless they override it. Nil when the check type takes none.
+	Options map[string]string
+	// Secrets names the keys of Options that are never shown.
+	Secrets map[string]bool
+
 	Servers []Server // in the order of the file, ranges expanded
+
+	// Origins says where each directive in force stands, by its name ("option.NAME" for
+	// options of third parties), be it in the section or global. One that is missing was not
+	// written: its default holds.
+	Origins map[string]Pos
 }
 
 // EmailStatus is the set of the daemon's statuses in which alerts are sent.
@@ -112,6 +138,9 @@ type Fallback struct {
 	Pos    Pos
 	Key    lvs.ServerKey  // as it stands in the table, after lvs.Canon
 	Server lvs.RealServer // weight 1
+	Name   string         // as the file writes it, such as "localhost:http"
+	// Unresolved says that its name has no address yet: it waits.
+	Unresolved bool
 }
 
 // Server is one real or real6 line, or one address of its range.
@@ -136,6 +165,15 @@ type Server struct {
 	Secrets map[string]bool
 	// Unresolved says that the real server's name has no address yet: it waits.
 	Unresolved bool
+	// Pair is the real line's own request and receive, nil when it has none. It is
+	// part of Options already.
+	Pair *Pair
+}
+
+// Pair is a request and what to receive for it, as a real line writes them. An empty
+// string means that the service's default holds.
+type Pair struct {
+	Request, Receive string
 }
 
 // Pos is a place in a file. The zero value is no place: a default.
