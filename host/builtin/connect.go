@@ -36,22 +36,11 @@ func (connect) Probe(ctx context.Context, t sdk.Target, _ sdk.Options) sdk.Verdi
 	conn, err := dialer.DialContext(ctx, "tcp", t.Addr.String())
 	took := time.Since(began)
 	v := sdk.Up()
-	switch {
-	case err != nil:
+	if err != nil {
 		v = probe.Judge(err)
-	case conn.LocalAddr().String() == conn.RemoteAddr().String():
-		v = nobodyListens()
-	}
-	if conn != nil {
+	} else {
 		conn.Close() // the verdict stands, whatever closing says
 	}
 	v.Phases = []sdk.Phase{{Name: "connect", Took: took}}
 	return v
-}
-
-// nobodyListens is the verdict on a connection whose two ends are one: connecting to a
-// local port where nobody listens succeeds when the kernel happens to choose that port for
-// this end (RFC 9293, simultaneous open).
-func nobodyListens() sdk.Verdict {
-	return sdk.DownWith(sdk.CodeRefused, "nobody listens there")
 }

@@ -204,7 +204,7 @@ func (l *connections) end(a *attempt, err error) {
 	case err != nil:
 		v = probe.Judge(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)})
 	case a.addr.selfish && toItself(a.fd):
-		v = nobodyListens()
+		v = sdk.DownWith(sdk.CodeRefused, "nobody listens there")
 	}
 	v.Phases = []sdk.Phase{{Name: "connect", Took: took}}
 	l.drop(a)
@@ -253,7 +253,9 @@ func zoneID(zone string) (uint32, error) {
 	return uint32(ifi.Index), nil
 }
 
-// toItself says whether a connection's two ends are one (see nobodyListens).
+// toItself says whether a connection's two ends are one: connecting to a local port where
+// nobody listens succeeds when the kernel happens to choose that port for this end (RFC
+// 9293, simultaneous open).
 func toItself(fd int) bool {
 	local, err := syscall.Getsockname(fd)
 	if err != nil {
