@@ -54,8 +54,8 @@ type Options struct {
 	// Runner gives the Runner of a kind and pool (state.Check). It is asked when the first
 	// check needs it, and again only after an error (at most once a second) or after
 	// the Runner closed its Results. One Runner may serve several kinds and pools. It must
-	// not block and not call the Monitor. The
-	// Monitor never shuts a Runner down: whoever made it does.
+	// not block and not call the Monitor. The Monitor never shuts a Runner down: whoever
+	// made it does.
 	Runner func(kind, pool string) (Runner, error)
 	// MaxInFlight bounds the probes in flight over all checks; 0 means 4096. What is due
 	// beyond it waits for a place, longest overdue first.
