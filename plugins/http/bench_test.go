@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -14,10 +15,13 @@ import (
 )
 
 // benchServer answers every connection alike, as cheaply as Go can.
-func benchServer(b *testing.B) string {
+func benchServer(b *testing.B, config *tls.Config) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
+	}
+	if config != nil {
+		l = tls.NewListener(l, config)
 	}
 	b.Cleanup(func() { l.Close() })
 	go func() {
@@ -59,33 +63,45 @@ func measure(b *testing.B, round func(context.Context)) {
 // BenchmarkProbe compares the check's engine with net/http's client; the server's work is
 // in both figures.
 func BenchmarkProbe(b *testing.B) {
-	addr := benchServer(b)
-	b.Run("ours", func(b *testing.B) {
-		prepared, err := newCheck().Checker().(sdk.Preparer).Prepare("http", sdk.Options{"receive": "OK"})
+	for _, service := range []string{"http", "https"} {
+		var config *tls.Config
+		if service == "https" {
+			config = &tls.Config{Certificates: []tls.Certificate{certificate(b, time.Hour, true)}}
+		}
+		addr := benchServer(b, config)
+		b.Run(service+"/ours", func(b *testing.B) { ours(b, service, addr) })
+		b.Run(service+"/net-http", func(b *testing.B) { theirs(b, service+"://"+addr+"/") })
+	}
+}
+
+func ours(b *testing.B, service, addr string) {
+	prepared, err := newCheck().Checker().(sdk.Preparer).Prepare(service, sdk.Options{"receive": "OK"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	target := sdk.Target{Service: service, Addr: addrPort(b, addr), Network: "tcp"}
+	measure(b, func(ctx context.Context) {
+		if v := prepared(ctx, target); v.Status != sdk.StatusUp {
+			b.Fatalf("%+v", v)
+		}
+	})
+}
+
+func theirs(b *testing.B, url string) {
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true, DisableCompression: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	measure(b, func(ctx context.Context) {
+		request, err := http.NewRequestWithContext(ctx, "GET", url, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		target := sdk.Target{Service: "http", Addr: addrPort(b, addr), Network: "tcp"}
-		measure(b, func(ctx context.Context) {
-			if v := prepared(ctx, target); v.Status != sdk.StatusUp {
-				b.Fatalf("%+v", v)
-			}
-		})
-	})
-	b.Run("net-http", func(b *testing.B) {
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true}}
-		measure(b, func(ctx context.Context) {
-			request, err := http.NewRequestWithContext(ctx, "GET", "http://"+addr+"/", nil)
-			if err != nil {
-				b.Fatal(err)
-			}
-			answer, err := client.Do(request)
-			if err != nil {
-				b.Fatal(err)
-			}
-			io.Copy(io.Discard, answer.Body)
-			answer.Body.Close()
-		})
+		answer, err := client.Do(request)
+		if err != nil {
+			b.Fatal(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
 	})
 }
 

@@ -19,11 +19,14 @@ import (
 	"github.com/ldirectord/ldirectord/sdk/serve"
 )
 
+var version string // the build's
+
 // newCheck is the check of http, https and http_proxy.
 func newCheck() sdk.Check[options] {
 	var shared buffers
 	return sdk.Check[options]{
 		Name:    "http",
+		Version: version,
 		Summary: "asks a web server or proxy for a page: status, and a pattern in the body",
 		Services: []sdk.Service{
 			{Name: "http", Port: 80, Network: "tcp"},

@@ -244,7 +244,7 @@ func tlsConfig(t *testing.T, kind string) *tls.Config {
 }
 
 // certificate makes a self-signed one for localhost and 127.0.0.1.
-func certificate(t *testing.T, lasts time.Duration, useRSA bool) tls.Certificate {
+func certificate(t testing.TB, lasts time.Duration, useRSA bool) tls.Certificate {
 	t.Helper()
 	var key any
 	var public any

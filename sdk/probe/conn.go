@@ -16,9 +16,8 @@ import (
 // one fails. A deadline set on it can only shorten that.
 type Conn struct {
 	net.Conn
-	ctx      context.Context
-	deadline time.Time // of ctx; zero: none
-	stop     func() bool
+	ctx  context.Context
+	stop func() bool
 }
 
 // Dial connects to t over its network within ctx and returns a connection bounded by
@@ -54,13 +53,8 @@ func flatten[C net.Conn](c C, err error) (net.Conn, error) {
 
 // Bind bounds a connection that was made in another way by ctx. Close ends both.
 func Bind(ctx context.Context, conn net.Conn) *Conn {
-	c := &Conn{Conn: conn, ctx: ctx}
-	if d, ok := ctx.Deadline(); ok {
-		c.deadline = d
-		conn.SetDeadline(d)
-	}
-	c.stop = context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	return c
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(longAgo()) })
+	return &Conn{Conn: conn, ctx: ctx, stop: stop}
 }
 
 // Read reads like net.Conn. An error that comes of ctx being cancelled wraps context.Canceled.
@@ -95,8 +89,8 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// SetDeadline sets the deadline of reads and writes, which the context's bounds. The
-// zero time means the context's own.
+// SetDeadline sets an earlier end to reads and writes than the context's, which stays in
+// force whatever t is.
 func (c *Conn) SetDeadline(t time.Time) error {
 	return c.bounded(t, c.Conn.SetDeadline)
 }
@@ -111,18 +105,18 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.bounded(t, c.Conn.SetWriteDeadline)
 }
 
-// bounded calls set with the earlier of t and the context's deadline. A context that
-// ended in between has the last word, whichever of the two came first.
+// bounded sets a deadline. A context that ended meanwhile has the last word, whether its
+// own deadline was set before or after t.
 func (c *Conn) bounded(t time.Time, set func(time.Time) error) error {
-	if t.IsZero() || !c.deadline.IsZero() && c.deadline.Before(t) {
-		t = c.deadline
-	}
 	err := set(t)
 	if c.ctx.Err() != nil {
-		return set(time.Unix(1, 0))
+		return set(longAgo())
 	}
 	return err
 }
+
+// longAgo is a deadline that interrupts what is in progress.
+func longAgo() time.Time { return time.Unix(1, 0) }
 
 // because puts the cancelling of ctx in front of err, which it brought about.
 func because(ctx context.Context, err error) error {

@@ -118,6 +118,13 @@ func TestConnIsBounded(t *testing.T) {
 			_, err := c.Read(make([]byte, 1))
 			return err
 		},
+		"read, deadline set when it was over": func(c *Conn) error {
+			<-c.ctx.Done()
+			synctest.Wait()
+			c.SetDeadline(time.Now().Add(time.Hour))
+			_, err := c.Read(make([]byte, 1))
+			return err
+		},
 		"write, late deadline": func(c *Conn) error {
 			c.SetWriteDeadline(time.Now().Add(time.Hour))
 			_, err := c.Write(make([]byte, 1))
