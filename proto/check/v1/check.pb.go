@@ -530,7 +530,11 @@ type ProbeRequest struct {
 	// What to look at. Set by the host, required.
 	Target *Target `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
 	// The configured options by name. Set by the host; an absent key: not configured.
-	Options       map[string]string `protobuf:"bytes,2,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Options map[string]string `protobuf:"bytes,2,rep,name=options,proto3" json:"options,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Nanoseconds that the probe may take, counted from the reading of the message. Set by the host,
+	// which gives the call itself a little longer, so that the verdict "too late" can
+	// still come back; absent: until the call's deadline.
+	Remaining     int64 `protobuf:"varint,3,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -577,6 +581,13 @@ func (x *ProbeRequest) GetOptions() map[string]string {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *ProbeRequest) GetRemaining() int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
 }
 
 type ProbeResponse struct {
@@ -1178,10 +1189,11 @@ const file_proto_check_v1_check_proto_rawDesc = "" +
 	"\aProblem\x12\x16\n" +
 	"\x06option\x18\x01 \x01(\tR\x06option\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\rR\x06offset\x12\x12\n" +
-	"\x04want\x18\x03 \x01(\tR\x04want\"\xc9\x01\n" +
+	"\x04want\x18\x03 \x01(\tR\x04want\"\xe7\x01\n" +
 	"\fProbeRequest\x123\n" +
 	"\x06target\x18\x01 \x01(\v2\x1b.ldirectord.check.v1.TargetR\x06target\x12H\n" +
-	"\aoptions\x18\x02 \x03(\v2..ldirectord.check.v1.ProbeRequest.OptionsEntryR\aoptions\x1a:\n" +
+	"\aoptions\x18\x02 \x03(\v2..ldirectord.check.v1.ProbeRequest.OptionsEntryR\aoptions\x12\x1c\n" +
+	"\tremaining\x18\x03 \x01(\x03R\tremaining\x1a:\n" +
 	"\fOptionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"G\n" +

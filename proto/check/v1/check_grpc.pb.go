@@ -43,7 +43,7 @@ type CheckClient interface {
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
 	// Validate says whether a service can be checked with some options, without any network.
 	Validate(ctx context.Context, in *ValidateRequest, opts ...grpc.CallOption) (*ValidateResponse, error)
-	// Probe runs one check, once: for a human or a test. It ends at the call's deadline.
+	// Probe runs one check, once: for a human or a test. A cancelled call cancels it.
 	Probe(ctx context.Context, in *ProbeRequest, opts ...grpc.CallOption) (*ProbeResponse, error)
 	// Run is how the host runs checks by the thousand: one stream for the life of the
 	// process. Checks are registered once; later only numbers and verdicts travel, in batches. When
@@ -110,7 +110,7 @@ type CheckServer interface {
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)
 	// Validate says whether a service can be checked with some options, without any network.
 	Validate(context.Context, *ValidateRequest) (*ValidateResponse, error)
-	// Probe runs one check, once: for a human or a test. It ends at the call's deadline.
+	// Probe runs one check, once: for a human or a test. A cancelled call cancels it.
 	Probe(context.Context, *ProbeRequest) (*ProbeResponse, error)
 	// Run is how the host runs checks by the thousand: one stream for the life of the
 	// process. Checks are registered once; later only numbers and verdicts travel, in batches. When

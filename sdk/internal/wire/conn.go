@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -54,9 +55,25 @@ func (c *Conn) Validate(ctx context.Context, service string, o sdk.Options) erro
 	return fromProblems(r.GetProblems())
 }
 
+// afterDeadline is how much longer than the probe its call may take: at the deadline itself the
+// two ends would race, and what the probe has to say would be lost.
+const afterDeadline = 500 * time.Millisecond
+
 // Probe implements sdk.Checker.
 func (c *Conn) Probe(ctx context.Context, t sdk.Target, o sdk.Options) sdk.Verdict {
-	r, err := c.rpc.Probe(ctx, &checkv1.ProbeRequest{Target: toTarget(t), Options: toOptions(o)}, callOptions()...)
+	req := &checkv1.ProbeRequest{Target: toTarget(t), Options: toOptions(o)}
+	if at, ok := ctx.Deadline(); ok {
+		req.Remaining = max(int64(time.Until(at)), 1)
+		longer, cancel := context.WithDeadline(context.WithoutCancel(ctx), at.Add(afterDeadline))
+		defer cancel()
+		defer context.AfterFunc(ctx, func() {
+			if errors.Is(ctx.Err(), context.Canceled) {
+				cancel()
+			}
+		})()
+		ctx = longer
+	}
+	r, err := c.rpc.Probe(ctx, req, callOptions()...)
 	if err != nil {
 		return sdk.Unknown("the plugin gave no verdict: %v", plain(err))
 	}

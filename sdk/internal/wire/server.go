@@ -63,6 +63,11 @@ func (s *Server) Probe(ctx context.Context, r *checkv1.ProbeRequest) (*checkv1.P
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
+	if r.GetRemaining() > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(r.GetRemaining()))
+		defer cancel()
+	}
 	v := guard(func(ctx context.Context, t sdk.Target) sdk.Verdict {
 		return s.checker.Probe(ctx, t, r.GetOptions())
 	})(withLogger(ctx, s.logger, &t), t)
