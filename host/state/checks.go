@@ -24,6 +24,7 @@ const (
 	KindExternalLua  = "external-lua"
 
 	OptionCheckCommand = "checkcommand" // of the external kinds: the command line
+	OptionLua          = "lua"          // of external-lua, instead of checkcommand: the script itself
 	OptionCheckCount   = "checkcount"   // of ping: the tries, each of an equal part of the timeout
 )
 
@@ -135,7 +136,13 @@ func (c *Check) script(kind string, v *config.Service, r *config.Server) {
 	c.Target.Addr = r.Addr
 	c.Target.Virtual = v.Key.Addr
 	c.Target.FWMark = v.Key.Mark
-	c.Options = sdk.Options{OptionCheckCommand: v.CheckCommand}
+	c.Options = sdk.Options{}
+	maps.Copy(c.Options, r.Options)
+	if v.Lua != "" {
+		c.Options[OptionLua] = v.Lua
+	} else {
+		c.Options[OptionCheckCommand] = v.CheckCommand
+	}
 }
 
 // negotiate makes c a check of the service; false for the service none.
@@ -187,7 +194,7 @@ func identify(c Check, secrets map[string]bool) CheckID {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
 		value := strconv.Quote(c.Options[name])
-		if secrets[name] {
+		if secrets[name] || name == OptionLua { // a script is no secret, but too long
 			sum := sha256.Sum256([]byte(c.Options[name]))
 			value = fmt.Sprintf("sha256:%x", sum[:6])
 		}

@@ -164,8 +164,8 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 		} else {
 			r.adopt(v, got, present, slices.Contains(m.Drained, ServerRef{v.cfg.Key, r.key}))
 		}
-		r.maintain(s.maintenance.reason(r))
-		r.settle(v, got, before)
+		r.maintenance = s.maintenance.reason(r)
+		r.conform(v, got, before)
 		if change := difference(got, present, r.value, r.in); change != 0 {
 			ts = append(ts, c.serverTransition(v, r, change))
 		}
@@ -240,9 +240,9 @@ func (r *server) adopt(v *service, got lvs.RealServer, present, drained bool) {
 	}
 }
 
-// settle makes what is asked for r follow its status and the configuration as it is now. A
+// conform makes what is asked for r follow its status and the configuration as it is now. A
 // change made by hand stays, unless the configuration of this entry changed.
-func (r *server) settle(v *service, got lvs.RealServer, before *server) {
+func (r *server) conform(v *service, got lvs.RealServer, before *server) {
 	if v.cfg.CheckType == config.Off {
 		r.health, r.in, r.byHand = Waiting, false, ""
 		return

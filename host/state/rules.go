@@ -13,15 +13,12 @@ import (
 func (s *State) Observe(o Observation) []Transition {
 	var ts []Transition
 	for _, w := range s.watches[o.Check] {
-		ts = append(ts, w.observe(o, s.soft(w))...)
+		ts = append(ts, w.observe(o)...)
 	}
 	return ts
 }
 
-// soft tells whether soft failures of w are worth a word: not in maintenance.
-func (s *State) soft(w *watch) bool { return w.server.maintenance == "" }
-
-func (w *watch) observe(o Observation, tell bool) []Transition {
+func (w *watch) observe(o Observation) []Transition {
 	w.service.view = nil
 	w.last, w.at = o.Verdict, o.At
 	if o.Verdict.Status == sdk.StatusUnknown {
@@ -31,7 +28,7 @@ func (w *watch) observe(o Observation, tell bool) []Transition {
 	w.judged = true
 	w.server.adopted = false
 	var ts []Transition
-	if change := w.count(o.Verdict.Status); change != 0 && tell {
+	if change := w.count(o.Verdict.Status); change != 0 && w.server.maintenance == "" {
 		t := c.serverTransition(w.service, w.server, change)
 		t.Failures, t.Limit = w.failures, w.service.cfg.FailureCount
 		ts = append(ts, t)
@@ -74,7 +71,7 @@ func (r *server) judge() {
 			up++
 		}
 	}
-	if up == len(r.watches) {
+	if up > 0 && up == len(r.watches) {
 		r.health = Up
 	}
 }

@@ -102,6 +102,8 @@ func (v *service) accept(r *server, d lvs.Deviation, c cause, next lvs.Table) []
 		return nil
 	}
 	v.view = nil
+	d.AskedServer = r.ruled()
+	c.reason = d.String()
 	servers := next[d.Key].Servers
 	if d.Kind == lvs.ServerMissing {
 		delete(servers, r.key)
@@ -114,22 +116,19 @@ func (v *service) accept(r *server, d lvs.Deviation, c cause, next lvs.Table) []
 		r.in, r.value = true, d.HaveServer
 	}
 	r.byHand = c.reason
-	if r.asRuled(v) {
+	if r.in == (v.cfg.Quiescent || r.status() == Up) && (!r.in || r.value == r.ruled()) {
 		r.byHand = ""
+		c.reason = "real server " + ServerName(r.key) + " (" + v.cfg.Key.String() + ") is as asked again"
 	}
 	return []Transition{c.serverTransition(v, r, Deviated)}
 }
 
-// asRuled tells whether what is asked for r is what its status alone asks for.
-func (r *server) asRuled(v *service) bool {
-	switch r.status() {
-	case Up:
-		return r.in && r.value == r.cfg.Server
-	case Down:
-		return r.in == v.cfg.Quiescent && (!r.in || r.value == r.quiescent())
-	default:
-		return !r.in || r.value == r.quiescent()
+// ruled is the entry that the status of r alone asks for, if it asks for one.
+func (r *server) ruled() lvs.RealServer {
+	if r.status() == Up {
+		return r.cfg.Server
 	}
+	return r.quiescent()
 }
 
 // Stop says what stopping changes, and returns the table to ask for: with cleanstop = yes a
