@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -166,7 +167,7 @@ func (f *fetch) connect(u location) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if note := probe.ExpiryNote(conn.ConnectionState(), time.Now()); note != "" {
+	if note := probe.ExpiryNote(conn.ConnectionState(), time.Now()); note != "" && !slices.Contains(f.notes, note) {
 		f.notes = append(f.notes, note)
 	}
 	return conn, nil

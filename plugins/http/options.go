@@ -26,7 +26,7 @@ const largestBody = 64 << 20
 
 // validate says what decoding the options one by one cannot.
 func validate(service string, o options) error {
-	var errs []error
+	errs := []error{o.TLSOptions.Validate()}
 	wrong := func(option, format string, args ...any) {
 		errs = append(errs, &sdk.OptionError{Option: option, Want: fmt.Sprintf(format, args...)})
 	}

@@ -16,7 +16,7 @@ const (
 	maxHead      = 64 << 10 // status line and header fields of one answer, interim ones included
 	maxChunkLine = 4 << 10  // the size line of a chunk
 	excerpt      = 512      // kept of a body that nothing is matched against
-	minRead      = 1 << 10  // room for one read
+	minRead      = 512      // room for one read
 	maxRead      = 32 << 10 // the same once a body proves to be large
 )
 
@@ -52,7 +52,7 @@ type reader struct {
 // reset prepares the reader for another answer. Its buffers are kept.
 func (d *reader) reset(src io.Reader, onFirst func()) {
 	if d.buf == nil {
-		d.buf = make([]byte, 4<<10)
+		d.buf = make([]byte, 2<<10)
 	}
 	*d = reader{src: src, buf: d.buf, body: d.body[:0], onFirst: onFirst}
 }

@@ -176,7 +176,7 @@ func TestFirstLine(t *testing.T) {
 		{"\n", "", ""},
 		{"220 he", "", `line begun with "220 he": unexpected EOF`},
 		{"", "", "closed by the server without an answer"},
-		{strings.Repeat("x", 2*MaxLine), "", "first line: too long"},
+		{strings.Repeat("x", 2*MaxLine), "", `line begun with "` + strings.Repeat("x", 40) + `": too long`},
 		{strings.Repeat("x", MaxLine-1) + "\n", strings.Repeat("x", MaxLine-1), ""},
 	} {
 		target := serve(t, func(conn net.Conn) {
@@ -316,6 +316,19 @@ func TestEscape(t *testing.T) {
 		if got := Escape(in); got != want || Escape(got) != got {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
+	}
+}
+
+func TestTLSOptionsValidate(t *testing.T) {
+	ca := CAFile{pool: x509.NewCertPool()}
+	for _, o := range []TLSOptions{{}, {Verify: true}, {Verify: true, CA: ca}} {
+		if err := o.Validate(); err != nil {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	wrong, ok := errors.AsType[*sdk.OptionError](TLSOptions{CA: ca}.Validate())
+	if !ok || wrong.Option != "tls-ca" {
+		t.Errorf("authorities that verify nothing: %v", wrong)
 	}
 }
 

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -21,22 +22,25 @@ func FirstLine(ctx context.Context, t sdk.Target) (string, error) {
 		return "", err
 	}
 	defer c.Close()
-	var buf [MaxLine]byte
-	for n := 0; n < len(buf); {
-		m, err := c.Read(buf[n:])
-		if i := bytes.IndexByte(buf[n:n+m], '\n'); i >= 0 {
-			return string(bytes.TrimSuffix(buf[:n+i], []byte("\r"))), nil
-		}
-		n += m
-		switch {
-		case err == io.EOF && n > 0:
-			return "", fmt.Errorf("line begun with %q: %w", Escape(string(buf[:min(n, 40)])), io.ErrUnexpectedEOF)
-		case err != nil:
-			return "", err
-		}
-	}
-	return "", fmt.Errorf("first line: %w", ErrTooLong)
+	return ReadLine(bufio.NewReaderSize(c, MaxLine))
 }
+
+// ReadLine reads the next line without its line end, LF or CR LF. Its errors are those of
+// FirstLine; a line that does not fit into r's buffer is too long.
+func ReadLine(r *bufio.Reader) (string, error) {
+	line, err := r.ReadSlice('\n')
+	switch {
+	case err == bufio.ErrBufferFull:
+		return "", fmt.Errorf("line begun with %q: %w", beginning(line), ErrTooLong)
+	case err == io.EOF && len(line) > 0:
+		return "", fmt.Errorf("line begun with %q: %w", beginning(line), io.ErrUnexpectedEOF)
+	case err != nil:
+		return "", err
+	}
+	return string(bytes.TrimSuffix(line[:len(line)-1], []byte("\r"))), nil
+}
+
+func beginning(line []byte) []byte { return line[:min(len(line), 40)] }
 
 // ReadAll reads until EOF or until limit bytes are there; cut says that there was more. The
 // bytes read before an error are returned with it. EOF is no error.

@@ -30,6 +30,14 @@ type TLSOptions struct {
 	Min    TLSVersion `option:"tls-min" default:"1.0" help:"oldest TLS version to accept: 1.0, 1.1, 1.2 or 1.3"`
 }
 
+// Validate says what is wrong with the options together: nil or an *sdk.OptionError.
+func (o TLSOptions) Validate() error {
+	if o.CA.pool != nil && !o.Verify {
+		return &sdk.OptionError{Option: "tls-ca", Want: "verifies nothing as long as tls-verify is no"}
+	}
+	return nil
+}
+
 // CAFile is a file of certificate authorities, read when its option is decoded. The
 // zero value stands for the system's.
 type CAFile struct{ pool *x509.CertPool }
