@@ -50,6 +50,9 @@ func RandomService(r *rand.Rand, f lvs.Family) lvs.VirtualService {
 		Flags:     lvs.SchedFlags(r.IntN(8)),
 		OnePacket: r.IntN(4) == 0,
 	}
+	if v.Scheduler == "sh" {
+		v.Flags &^= lvs.SchedFlag3 // ipvsadm(8) keeps it to itself, and it is a witness
+	}
 	if r.IntN(2) == 0 {
 		v.Persistence = [...]uint32{1, 300, 600, 86400}[r.IntN(4)]
 		v.PrefixLen = uint8(r.IntN(int(f.Bits()) + 1))
