@@ -26,29 +26,18 @@ type Conn struct {
 // may be nil, gets the phase "connect".
 func Dial(ctx context.Context, t sdk.Target, tr *Trace) (*Conn, error) {
 	d := net.Dialer{KeepAlive: -1}
-	var conn net.Conn
-	var err error
-	switch t.Network {
-	case "tcp", "":
-		conn, err = flatten(d.DialTCP(ctx, "tcp", netip.AddrPort{}, t.Addr))
-	case "udp":
-		conn, err = flatten(d.DialUDP(ctx, "udp", netip.AddrPort{}, t.Addr))
-	default:
-		return nil, net.UnknownNetworkError(t.Network)
+	network := t.Network
+	if network == "" {
+		network = "tcp"
 	}
+	// Not DialTCP or DialUDP: with an unset local address they bind(2) all the same, which
+	// takes a local port for one destination alone.
+	conn, err := d.DialContext(ctx, network, t.Addr.String())
 	tr.Phase("connect")
 	if err != nil {
 		return nil, &dialError{t.Addr, because(ctx, err)}
 	}
 	return Bind(ctx, conn), nil
-}
-
-// flatten keeps a nil pointer from becoming an interface that is not nil.
-func flatten[C net.Conn](c C, err error) (net.Conn, error) {
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
 }
 
 // Bind bounds a connection that was made in another way by ctx. Close ends both.

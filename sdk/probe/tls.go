@@ -93,7 +93,13 @@ func (e *HandshakeError) Unwrap() error { return e.Err }
 
 // Dial connects to t and does the handshake. name is the server's; see Over.
 func (o TLSOptions) Dial(ctx context.Context, t sdk.Target, name string, tr *Trace) (*tls.Conn, error) {
-	dial := func() (net.Conn, error) { return flatten(Dial(ctx, t, tr)) }
+	dial := func() (net.Conn, error) {
+		conn, err := Dial(ctx, t, tr)
+		if err != nil {
+			return nil, err // not a nil *Conn, which would be a connection that is not nil
+		}
+		return conn, nil
+	}
 	return o.Over(dial, name, t.Addr.Addr(), tr)
 }
 
