@@ -58,23 +58,27 @@ func (b *builder) setting(sec *section, name string) (setting, bool) {
 	return s, ok
 }
 
-// service builds one section.
+// service builds one section. It goes on after an error as far as that makes sense, so
+// that all of them are reported.
 func (b *builder) service(ctx context.Context, sec *section) (Service, bool) {
 	s := Service{Pos: sec.pos, Name: sec.text, Origins: map[string]Pos{}}
 	b.fields(sec, &s)
 	b.timeouts(sec, &s)
-	ok := b.key(ctx, sec, &s)
-	ok = b.checkType(sec, &s) && ok
-	ok = b.virtual(sec, &s, ok) && ok
-	if !ok {
-		return s, false
+	keyed, typed := b.key(ctx, sec, &s), b.checkType(sec, &s)
+	kept := b.virtual(sec, &s, keyed)
+	var info ServiceInfo
+	if typed {
+		b.checkService(sec, &s, keyed)
+		info = b.checkAvailable(sec, &s)
 	}
-	b.checkService(sec, &s)
-	info := b.checkAvailable(sec, &s)
-	b.fallback(ctx, sec, &s)
-	b.realServers(ctx, sec, &s)
-	b.options(sec, &s, info)
-	return s, true
+	if keyed {
+		b.fallback(ctx, sec, &s)
+	}
+	if keyed && typed {
+		b.realServers(ctx, sec, &s)
+		b.options(sec, &s, info)
+	}
+	return s, keyed && typed && kept
 }
 
 // fields fills in the directives that have a field in the table.

@@ -28,8 +28,9 @@ func portServices() []portService {
 // none is the service that is not checked at all.
 const none = "none"
 
-// checkService fills in CheckService, and makes the connect check of udp a ping.
-func (b *builder) checkService(sec *section, s *Service) {
+// checkService fills in CheckService, and makes the connect check of udp a ping. keyed tells
+// whether the section's key is known.
+func (b *builder) checkService(sec *section, s *Service, keyed bool) {
 	if s.CheckType == Connect && s.Key.Protocol == lvs.UDP {
 		s.CheckType = Ping
 	}
@@ -40,7 +41,7 @@ func (b *builder) checkService(sec *section, s *Service) {
 	}
 	s.CheckService = none
 	for _, p := range portServices() {
-		if s.Key.Protocol != lvs.FWM && p.port == s.Key.Addr.Port() {
+		if keyed && s.Key.Protocol != lvs.FWM && p.port == s.Key.Addr.Port() {
 			s.CheckService = p.service
 		}
 	}

@@ -74,6 +74,7 @@ type Service struct {
 	// waits, and Key's address is invalid.
 	Unresolved bool
 
+	CheckPort        uint16 // the checkport directive; 0 for none
 	CheckType        CheckType
 	ConnectsPer      int           // N of Combined, else 0
 	CheckService     string        // the service directive, resolved: "http", "none", ...

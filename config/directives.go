@@ -37,11 +37,11 @@ func directives() []directive {
 
 func globalDirectives() []directive {
 	return []directive{
-		{name: "autoreload", in: inGlobal, syntax: flag, unset: false, global: func(g *Global) any { return &g.AutoReload }},
+		{name: "autoreload", in: inGlobal, syntax: yesOrNo, unset: false, global: func(g *Global) any { return &g.AutoReload }},
 		{name: "callback", in: inGlobal, syntax: filled, global: func(g *Global) any { return &g.Callback }},
 		{name: "execute", in: inGlobal, syntax: optional, global: func(g *Global) any { return &g.Execute }},
-		{name: "supervised", in: inGlobal, syntax: flag, unset: false, global: func(g *Global) any { return &g.Supervised }},
-		{name: "fork", in: inGlobal, syntax: flag, unset: false, global: func(g *Global) any { return &g.Fork }},
+		{name: "supervised", in: inGlobal, syntax: yesOrNo, unset: false, global: func(g *Global) any { return &g.Supervised }},
+		{name: "fork", in: inGlobal, syntax: yesOrNo, unset: false, global: func(g *Global) any { return &g.Fork }},
 		{name: "forkmax", in: inGlobal, syntax: number(1), unset: int64(32), global: func(g *Global) any { return &g.ForkMax }},
 		{name: "logfile", in: inGlobal, syntax: filled, unset: "/var/log/ldirectord.log", global: func(g *Global) any { return &g.LogFile }},
 		{name: "logformat", in: inGlobal, syntax: oneOf("text", "json"), unset: "text", global: func(g *Global) any { return &g.LogFormat }},
@@ -54,7 +54,7 @@ func globalDirectives() []directive {
 			service: func(s *Service) any { return &s.EmailFrom }},
 		{name: "notifycommand", in: inGlobal, syntax: filled, global: func(g *Global) any { return &g.NotifyCommand }},
 		{name: "webhook", in: inGlobal, syntax: filled, global: func(g *Global) any { return &g.Webhook }},
-		{name: "readdquiescent", in: inGlobal, syntax: flag, unset: false, service: func(s *Service) any { return &s.ReaddQuiescent }},
+		{name: "readdquiescent", in: inBoth, syntax: yesOrNo, unset: false, service: func(s *Service) any { return &s.ReaddQuiescent }},
 		{name: "fallback", in: inBoth},
 		{name: "fallback6", in: inBoth},
 	}
@@ -68,11 +68,11 @@ func sharedDirectives() []directive {
 			service: func(s *Service) any { return &s.CheckInterval }},
 		{name: "checkcount", in: inBoth, syntax: number(1), unset: int64(1), service: func(s *Service) any { return &s.CheckCount }},
 		{name: "failurecount", in: inBoth, syntax: number(1), unset: int64(1), service: func(s *Service) any { return &s.FailureCount }},
-		{name: "quiescent", in: inBoth, syntax: flag, unset: true, service: func(s *Service) any { return &s.Quiescent }},
-		{name: "cleanstop", in: inBoth, syntax: flag, unset: true, global: func(g *Global) any { return &g.CleanStop },
+		{name: "quiescent", in: inBoth, syntax: yesOrNo, unset: true, service: func(s *Service) any { return &s.Quiescent }},
+		{name: "cleanstop", in: inBoth, syntax: yesOrNo, unset: true, global: func(g *Global) any { return &g.CleanStop },
 			service: func(s *Service) any { return &s.CleanStop }},
 		{name: "fallbackcommand", in: inBoth, syntax: filled, service: func(s *Service) any { return &s.FallbackCommand }},
-		{name: "externalweight", in: inBoth, syntax: flag, unset: false, service: func(s *Service) any { return &s.ExternalWeight }},
+		{name: "externalweight", in: inBoth, syntax: yesOrNo, unset: false, service: func(s *Service) any { return &s.ExternalWeight }},
 		{name: "emailalert", in: inBoth, syntax: addresses, global: func(g *Global) any { return &g.EmailAlert },
 			service: func(s *Service) any { return &s.EmailAlert }},
 		{name: "emailalertfreq", in: inBoth, syntax: number(0), unset: int64(0), service: func(s *Service) any { return &s.EmailFreq }},
@@ -89,10 +89,10 @@ func sectionDirectives() []directive {
 		{name: "schedflags", in: inSection, syntax: schedFlags, service: func(s *Service) any { return &s.Virtual.Flags }},
 		{name: "persistent", in: inSection, syntax: number(0), service: func(s *Service) any { return &s.Virtual.Persistence }},
 		{name: "netmask", in: inSection, syntax: verbatim},
-		{name: "ops", in: inSection, syntax: flag},
+		{name: "ops", in: inSection, syntax: yesOrNo},
 		{name: "checktype", in: inSection, syntax: word},
 		{name: "service", in: inSection, syntax: word},
-		{name: "checkport", in: inSection, syntax: number(1)},
+		{name: "checkport", in: inSection, syntax: port, service: func(s *Service) any { return &s.CheckPort }},
 		{name: "checkcommand", in: inSection, syntax: filled, unset: "/bin/true", service: func(s *Service) any { return &s.CheckCommand }},
 		{name: "lua", in: inSection, syntax: document},
 		{name: "request", in: inSection, syntax: quotable},
@@ -186,6 +186,8 @@ func store(field, value any) {
 		*f = value.(string)
 	case *int:
 		*f = int(value.(int64))
+	case *uint16:
+		*f = uint16(value.(int64))
 	case *uint32:
 		*f = uint32(value.(int64))
 	case *time.Duration:
@@ -197,4 +199,40 @@ func store(field, value any) {
 	case *lvs.SchedFlags:
 		*f = value.(lvs.SchedFlags)
 	}
+}
+
+// load reads a field back into the value that store put there. It returns nil for what is
+// not set, which then has no line.
+func load(field any) any {
+	switch f := field.(type) {
+	case *bool:
+		return *f
+	case *string:
+		if *f != "" {
+			return *f
+		}
+	case *int:
+		return int64(*f)
+	case *uint16:
+		if *f != 0 {
+			return int64(*f)
+		}
+	case *uint32:
+		if *f != 0 {
+			return int64(*f)
+		}
+	case *time.Duration:
+		return int64(*f / time.Second)
+	case *[]string:
+		if *f != nil {
+			return *f
+		}
+	case *EmailStatus:
+		return *f
+	case *lvs.SchedFlags:
+		if *f != 0 {
+			return *f
+		}
+	}
+	return nil
 }

@@ -34,7 +34,7 @@ func (fakeCatalog) Lookup(service string) (ServiceInfo, error) {
 	case "external-perl":
 		return ServiceInfo{}, errors.New("perl is not installed, install the package perl")
 	case "external-lua":
-		return ServiceInfo{IPv6: true, Options: []OptionInfo{{Name: "lua"}, {Name: "checkcommand"}}}, nil
+		return ServiceInfo{IPv6: true, Options: []OptionInfo{{Name: "lua"}, {Name: "checkcommand"}, {Name: "x"}}}, nil
 	case "http", "https", "http_proxy":
 		info.Options = append(request, OptionInfo{Name: "httpmethod", Default: "GET"}, OptionInfo{Name: "virtualhost"})
 	case "dns", "sip":

@@ -218,8 +218,8 @@ func (b *builder) server(sec *section, s *Service, line realLine, at netip.AddrP
 		Unresolved: !at.Addr().IsValid(),
 	}
 	port := at.Port()
-	if p, ok := sec.set["checkport"]; ok {
-		port = uint16(p.value.(int64))
+	if s.CheckPort != 0 {
+		port = s.CheckPort
 	} else if port == 0 {
 		port = b.defaultPort(s)
 	}

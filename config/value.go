@@ -139,8 +139,8 @@ func oneOf(words ...string) syntax {
 	}
 }
 
-// flag reads yes or no.
-func flag(r *report, s statement) (any, Pos) {
+// yesOrNo reads yes or no.
+func yesOrNo(r *report, s statement) (any, Pos) {
 	switch text := cutComment(s.text); text {
 	case "yes":
 		return true, s.at
@@ -192,6 +192,16 @@ func number(least int64) syntax {
 	}
 }
 
+// port reads a port number.
+func port(r *report, s statement) (any, Pos) {
+	v, at := number(1)(r, s)
+	if n, ok := v.(int64); ok && n > 65535 {
+		r.refuse(at, s.name, strconv.FormatInt(n, 10), "a port from 1 to 65535")
+		return nil, at
+	}
+	return v, at
+}
+
 // digits counts the decimal digits that text begins with.
 func digits(text string) int {
 	return len(text) - len(strings.TrimLeft(text, "0123456789"))
@@ -223,6 +233,10 @@ func emailStatus(r *report, s statement) (any, Pos) {
 		return nil, s.at
 	}
 	at := s.at.after(offset)
+	var names []string
+	for _, n := range emailStatusNames() {
+		names = append(names, n.name)
+	}
 	var all EmailStatus
 	none, others := false, false
 	for part := range strings.SplitSeq(text, ",") {
@@ -234,7 +248,7 @@ func emailStatus(r *report, s statement) (any, Pos) {
 			}
 		}
 		if !known && w != "" {
-			r.refuse(at.after(strings.Index(text, w)), s.name, w, "all, none, starting, running, stopping or reloading")
+			r.refuse(at.after(strings.Index(text, w)), s.name, w, listed(names)+didYouMean(w, names))
 			return nil, at
 		}
 		none = none || w == "none"
