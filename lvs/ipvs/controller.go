@@ -54,8 +54,10 @@ func Open(o Options) (*Controller, error) {
 			return h, err // ip_vs was unloaded and loaded again: do without the library
 		}
 		family = h.wire.family
-		h.moby, err = openMoby(o.NetNS)
-		return h, err
+		if h.library, err = openMoby(o.NetNS); err != nil {
+			return nil, fmt.Errorf("open a second netlink socket: %w", err)
+		}
+		return h, nil
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout

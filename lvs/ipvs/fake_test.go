@@ -41,7 +41,16 @@ type fakeLink struct {
 func newFake(t *testing.T, timeout time.Duration) (*fakeKernel, *Controller) {
 	t.Helper()
 	k := &fakeKernel{table: lvs.Table{}}
-	c := &Controller{timeout: timeout, few: fewEdits, dial: k.dial, connect: connect, turn: make(chan struct{}, 1)}
+	c := &Controller{timeout: timeout, few: fewEdits, dial: k.dial, turn: make(chan struct{}, 1)}
+	c.connect = func(l link) (*handle, error) {
+		h, err := connect(l)
+		if err == nil {
+			other, _ := k.dial()
+			h.library = &fakeLibrary{newWire(other)}
+			h.library.(*fakeLibrary).wire.family = fakeFamily
+		}
+		return h, err
+	}
 	t.Cleanup(func() { _ = c.Close() })
 	return k, c
 }
@@ -86,6 +95,21 @@ func (l *fakeLink) receive(b []byte) (int, error) {
 func (l *fakeLink) interrupt() { l.once.Do(func() { close(l.interrupted) }) }
 func (l *fakeLink) close()     { l.interrupt() }
 
+// fakeLibrary stands in for moby/ipvs: a socket of its own.
+type fakeLibrary struct {
+	wire *wire
+}
+
+func (l *fakeLibrary) command(cmd uint8, e lvs.Edit) error {
+	errno, err := l.wire.ask(0, encodeEdit(cmd, e), func([]byte) error { return nil })
+	if err == nil && errno != 0 {
+		err = errno
+	}
+	return err
+}
+
+func (l *fakeLibrary) Close() { l.wire.link.close() }
+
 // handle answers one message.
 func (k *fakeKernel) handle(m message) []byte {
 	cmd := m.data[0]
@@ -94,6 +118,12 @@ func (k *fakeKernel) handle(m message) []byte {
 			return reply
 		}
 	}
+	return k.usual(m)
+}
+
+// usual answers like the kernel.
+func (k *fakeKernel) usual(m message) []byte {
+	cmd := m.data[0]
 	switch {
 	case m.kind == ctrlFamily:
 		return append(reply(m, appendU16(command(1), ctrlAttrFamilyID, fakeFamily)), status(m, 0)...)

@@ -16,7 +16,7 @@ import (
 // handle is the sockets of one Controller, used by one call at a time.
 type handle struct {
 	wire    *wire
-	moby    *ipvs.Handle // nil: everything goes over the wire
+	library library // nil: everything goes over the wire
 	closing sync.WaitGroup
 }
 
@@ -24,17 +24,17 @@ type handle struct {
 // called while another goroutine uses the handle.
 func (h *handle) interrupt() {
 	h.wire.link.interrupt()
-	if h.moby != nil {
+	if h.library != nil {
 		// Close waits for a write that the kernel does not return from; close waits for Close.
-		h.closing.Go(h.moby.Close)
+		h.closing.Go(h.library.Close)
 	}
 }
 
 // close closes the sockets.
 func (h *handle) close() {
 	h.wire.link.close()
-	if h.moby != nil {
-		h.moby.Close()
+	if h.library != nil {
+		h.library.Close()
 	}
 	h.closing.Wait()
 }
@@ -63,12 +63,16 @@ func (h *handle) alive() error {
 
 // openMoby opens the library's own socket. The library asks for the family of IPVS once in
 // a process, and logs when that fails: it must be called when the answer is known to be good.
-func openMoby(netns string) (*ipvs.Handle, error) {
+func openMoby(netns string) (library, error) {
 	logger := logrus.StandardLogger()
 	before := logger.Out
 	logger.SetOutput(io.Discard)
 	defer logger.SetOutput(before)
-	return ipvs.New(netns)
+	h, err := ipvs.New(netns)
+	if err != nil {
+		return nil, err
+	}
+	return moby{h}, nil
 }
 
 // loadModule loads IPVS into the kernel and returns what the tool said if it failed.

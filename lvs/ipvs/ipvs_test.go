@@ -140,7 +140,7 @@ func TestDecodeCounters(t *testing.T) {
 func TestDecode(t *testing.T) {
 	hashed := nest(command(cmdNewService), attrService, func(b []byte) []byte {
 		b = appendService(appendServiceKey(b, mark), lvs.IPv4, lvs.VirtualService{Scheduler: "rr", OnePacket: true})
-		b = appendAttr(b, svcFlags, []byte{0x2 | 0x4, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
+		b = appendAttr(b, svcFlags, []byte{0x2 | 0x4 | 0x40, 0, 0, 0, 0xff, 0xff, 0xff, 0xff})
 		return appendU32(b, svcTimeout, 300) // of no meaning without the flag
 	})
 	k, v, known, err := decodeService(hashed)
@@ -159,6 +159,28 @@ func TestDecode(t *testing.T) {
 	})
 	if got, r, _, err := decodeServer(old, lvs.IPv4); got != at || r != plain1 || err != nil {
 		t.Errorf("without a family: %v %v %v", got, r, err)
+	}
+}
+
+func TestParseFields(t *testing.T) {
+	for name, c := range map[string]struct {
+		in   []byte
+		want error
+	}{
+		"empty":               {nil, nil},
+		"one without padding": {[]byte{5, 0, 1, 0, 9}, nil},
+		"half a header":       {[]byte{4, 0}, errMalformed},
+		"too short":           {[]byte{3, 0, 1, 0}, errMalformed},
+		"too long":            {append(make([]byte, 0, 200), 9, 0, 1, 0, 9), errMalformed},
+		"padding, then half":  {[]byte{5, 0, 1, 0, 9, 0, 0, 0, 4}, errMalformed},
+	} {
+		if _, err := parseFields(c.in); !errors.Is(err, c.want) || (c.want == nil) != (err == nil) {
+			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		}
+	}
+	short, err := parseFields(appendAttr(nil, svcMark, []byte{1, 2}))
+	if err != nil || short.u32(svcMark) != 0 || !errors.Is(short.err, errMalformed) {
+		t.Errorf("a short value: %v %v", err, short.err)
 	}
 }
 
@@ -307,13 +329,14 @@ func TestNoIPVS(t *testing.T) {
 // ENOENT of a netlink family that is gone is not an unknown scheduler, nor a success of a removal.
 func TestIPVSUnloaded(t *testing.T) {
 	k, c := newFake(t, time.Minute)
-	if err := c.Apply(t.Context(), servers(1)); err != nil {
-		t.Fatal(err)
-	}
-	k.answer = func(m message, cmd uint8) ([]byte, bool) { return status(m, syscall.ENOENT), m.kind == fakeFamily }
+	gone := func(m message, cmd uint8) ([]byte, bool) { return status(m, syscall.ENOENT), m.kind == fakeFamily }
 	for _, op := range []lvs.Op{lvs.EnsureService, lvs.RemoveServer} {
 		for _, few := range []int{-1, fewEdits} {
-			c.few = few
+			c.few, k.answer = few, nil
+			if err := c.Apply(t.Context(), servers(1)); err != nil {
+				t.Fatal(err)
+			}
+			k.answer = gone
 			err := c.Apply(t.Context(), []lvs.Edit{{Op: op, Key: web, At: at, Service: rr}})
 			var apply *lvs.ApplyError
 			if !errors.Is(err, ErrNoIPVS) || errors.As(err, &apply) {
@@ -340,8 +363,8 @@ func TestReopensAfterFailure(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		k.answer = nil
-		if _, err := c.Table(t.Context()); err != nil || k.dialled != before+1 {
-			t.Errorf("%s: then %v, %d sockets more", name, err, k.dialled-before)
+		if _, err := c.Table(t.Context()); err != nil || k.dialled != before+2 {
+			t.Errorf("%s: then %v, %d sockets more, want 2", name, err, k.dialled-before)
 		}
 	}
 }
@@ -353,6 +376,9 @@ func TestLostAnswer(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k, c := newFake(t, time.Minute)
 				c.few = few
+				if _, err := c.Table(t.Context()); err != nil { // not the first call on its socket
+					t.Fatal(err)
+				}
 				k.answer = func(m message, cmd uint8) ([]byte, bool) { return nil, m.kind == fakeFamily && cmd == cmdNewDest }
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
@@ -367,11 +393,33 @@ func TestLostAnswer(t *testing.T) {
 				k.mu.Lock()
 				k.answer = nil
 				k.mu.Unlock()
-				if err := c.Apply(t.Context(), servers(3)); err != nil || k.dialled != 2 {
+				if err := c.Apply(t.Context(), servers(3)); err != nil || k.dialled != 4 {
 					t.Errorf("then %v, %d sockets", err, k.dialled)
 				}
 			})
 		})
+	}
+}
+
+// A message that some other exchange left behind is not taken for an answer.
+func TestStaleAnswers(t *testing.T) {
+	k, c := newFake(t, time.Minute)
+	k.answer = func(m message, cmd uint8) ([]byte, bool) {
+		if m.kind != fakeFamily || cmd == cmdGetInfo {
+			return nil, false
+		}
+		stale := m
+		stale.seq -= 1000
+		return append(status(stale, syscall.EPERM), k.usual(m)...), true
+	}
+	for _, few := range []int{-1, fewEdits} {
+		c.few = few
+		if err := c.Apply(t.Context(), servers(3)); err != nil {
+			t.Error(err)
+		}
+	}
+	if got, err := c.Table(t.Context()); err != nil || len(got[web].Servers) != 3 {
+		t.Errorf("got %v %v", got, err)
 	}
 }
 
@@ -415,7 +463,7 @@ func TestStuckKernel(t *testing.T) {
 		if err := c.Apply(t.Context(), servers(2)); err != nil {
 			t.Errorf("once the kernel goes on: %v", err)
 		}
-		if got, err := c.Table(t.Context()); err != nil || len(got[web].Servers) != 2 || k.dialled != 2 {
+		if got, err := c.Table(t.Context()); err != nil || len(got[web].Servers) != 2 || k.dialled != 4 {
 			t.Errorf("then %v %v, %d sockets", got, err, k.dialled)
 		}
 	})

@@ -16,7 +16,7 @@ const attempts = 5
 // which has the same length. An error means that nothing is known.
 func (h *handle) pipeline(ctx context.Context, edits []lvs.Edit, results []error) error {
 	for len(edits) > 0 {
-		n := independent(edits)
+		n := oneOperation(edits)
 		if err := h.round(ctx, edits[:n], results[:n]); err != nil {
 			return err
 		}
@@ -25,25 +25,19 @@ func (h *handle) pipeline(ctx context.Context, edits []lvs.Edit, results []error
 	return nil
 }
 
-// independent returns how many of the first edits may be made in any order, and so with second
-// attempts after the others: those of one operation, each about another entry.
-func independent(edits []lvs.Edit) int {
-	type entry struct {
-		key lvs.ServiceKey
-		at  lvs.ServerKey
-	}
-	seen := map[entry]bool{}
+// oneOperation returns how many of the first edits have the same operation. They may share a round: their
+// second attempts come after all first ones, in the same order. Edits of different operations may
+// not, or a real server would leave before another is in.
+func oneOperation(edits []lvs.Edit) int {
 	for i, e := range edits {
-		this := entry{e.Key, e.At}
-		if e.Op != edits[0].Op || seen[this] {
+		if e.Op != edits[0].Op {
 			return i
 		}
-		seen[this] = true
 	}
 	return len(edits)
 }
 
-// round makes independent edits.
+// round makes edits of one operation.
 func (h *handle) round(ctx context.Context, edits []lvs.Edit, results []error) error {
 	todo := make([]int, 0, len(edits))
 	for i, e := range edits {

@@ -20,7 +20,7 @@ func (h *handle) oneByOne(ctx context.Context, edits []lvs.Edit, results []error
 		if results[i] = e.Validate(); results[i] != nil {
 			continue
 		}
-		if h.moby == nil || !plain(e) {
+		if h.library == nil || !plain(e) {
 			if err := h.pipeline(ctx, edits[i:i+1], results[i:i+1]); err != nil {
 				return err
 			}
@@ -41,7 +41,7 @@ func (h *handle) oneByOne(ctx context.Context, edits []lvs.Edit, results []error
 // single makes one edit and returns the kernel's answer.
 func (h *handle) single(e lvs.Edit) (syscall.Errno, error) {
 	for attempt := range attempts {
-		errno, err := answer(h.command(commandOf(e.Op, attempt), e))
+		errno, err := answer(h.library.command(commandOf(e.Op, attempt), e))
 		if err != nil || !retry(e.Op, attempt, errno) {
 			return errno, err
 		}
@@ -49,21 +49,33 @@ func (h *handle) single(e lvs.Edit) (syscall.Errno, error) {
 	return syscall.EEXIST, nil // not reached: the last attempt is never retried
 }
 
-func (h *handle) command(cmd uint8, e lvs.Edit) error {
+// library makes single commands on a socket of its own: moby/ipvs, or what a test puts in
+// its place.
+type library interface {
+	command(cmd uint8, e lvs.Edit) error
+	Close() // also ends a command that waits for an answer
+}
+
+// moby is moby/ipvs.
+type moby struct {
+	*ipvs.Handle
+}
+
+func (m moby) command(cmd uint8, e lvs.Edit) error {
 	s, d := mobyService(e), mobyServer(e)
 	switch cmd {
 	case cmdNewService:
-		return h.moby.NewService(s)
+		return m.NewService(s)
 	case cmdSetService:
-		return h.moby.UpdateService(s)
+		return m.UpdateService(s)
 	case cmdDelService:
-		return h.moby.DelService(s)
+		return m.DelService(s)
 	case cmdNewDest:
-		return h.moby.NewDestination(s, d)
+		return m.NewDestination(s, d)
 	case cmdSetDest:
-		return h.moby.UpdateDestination(s, d)
+		return m.UpdateDestination(s, d)
 	default:
-		return h.moby.DelDestination(s, d)
+		return m.DelDestination(s, d)
 	}
 }
 

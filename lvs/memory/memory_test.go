@@ -118,8 +118,14 @@ func TestChangeAndAwait(t *testing.T) {
 		gone := func(table lvs.Table) bool { return len(table[web].Servers) == 1 }
 		go func() { done <- c.Await(t.Context(), gone) }()
 		synctest.Wait()
+		made := make(chan error)
+		go func() { made <- c.Await(t.Context(), func(table lvs.Table) bool { return len(table) == 1 }) }()
+		synctest.Wait()
 		if err := c.Apply(t.Context(), edits[:1]); err != nil {
 			t.Fatal(err)
+		}
+		if err := <-made; err != nil {
+			t.Error(err)
 		}
 		c.Change(func(table lvs.Table) { table[web].Servers[at] = lvs.RealServer{Weight: 9} })
 		if err := <-done; err != nil || weight(t, c) != 9 {
