@@ -54,7 +54,7 @@ type checks struct {
 	out chan []state.Observation
 }
 
-func (c *checks) Set(set []state.Check)                     { c.set = set }
+func (c *checks) Set(set []state.Check)                    { c.set = set }
 func (c *checks) Observations() <-chan []state.Observation { return c.out }
 
 type sink struct{ took []state.Transition }
@@ -242,18 +242,42 @@ func TestARefusedEditIsTriedAgain(t *testing.T) {
 	})
 }
 
+// lossy is a kernel whose answers get lost: edits are made, or not, and nobody knows.
+type lossy struct {
+	*memory.Controller
+	lost, made bool
+}
+
+func (l *lossy) Apply(ctx context.Context, edits []lvs.Edit) error {
+	if !l.lost {
+		return l.Controller.Apply(ctx, edits)
+	}
+	if l.made {
+		if err := l.Controller.Apply(ctx, edits); err != nil {
+			return err
+		}
+	}
+	return errors.New("connection lost")
+}
+
 func TestALostConnectionLosesNoEdit(t *testing.T) {
-	for _, made := range []int{0, 1, 9} {
+	for _, made := range []bool{false, true} {
 		inBubble(t, func(t *testing.T, w *world) {
+			kernel := &lossy{Controller: w.kernel, made: made}
+			w.options.Controller = kernel
 			w.start(section(nil))
 			w.say(one, sdk.Up())
-			w.kernel.Break(made, errors.New("connection lost"))
-			w.say(one, down()) // quiesced and fallback, or not
+			kernel.lost = true
+			w.say(one, down()) // quiesced in the kernel, or not
 			w.say(one, sdk.Up())
+			kernel.lost = false
 			time.Sleep(2 * time.Second)
 			w.want("10.0.0.2:80=5")
 			w.say(two, down())
 			w.want("10.0.0.2:80=5 10.0.0.3:80=0")
+			if w.logged("Changed by hand") > 0 {
+				t.Errorf("our own edit is taken for somebody else's:\n%s", &w.log)
+			}
 		})
 	}
 }
@@ -270,6 +294,9 @@ func TestAHungKernelStopsNoDecision(t *testing.T) {
 			t.Error("the decision waited for the kernel")
 		}
 		time.Sleep(25 * time.Second)
+		if w.logged("could not be programmed") == 0 {
+			t.Errorf("log:\n%s", &w.log)
+		}
 		release()
 		time.Sleep(40 * time.Second)
 		w.want("10.0.0.2:80=0 10.0.0.3:80=0 10.0.0.9:80=1")

@@ -212,8 +212,6 @@ func (l *loop) stop(out outcome) {
 	}
 	ts, keep := l.state.Stop(time.Now())
 	l.emit(ts)
-	l.remember()
-	l.publish()
 	edits := lvs.Plan(l.last, keep)
 	if len(edits) == 0 {
 		l.end(nil)

@@ -40,12 +40,12 @@ func newCheckBook(g config.Global) *checkBook {
 	return &checkBook{global: g, index: map[CheckID]int{}, pools: map[string]map[lvs.ServiceKey]bool{}}
 }
 
-// add enters the check of one real server and returns its identity; false when the real
-// server needs none. Who enters a check again shares it, and the shortest interval wins.
-func (b *checkBook) add(v *config.Service, r *config.Server) (CheckID, bool) {
+// add enters the check of one real server and returns it; false when the real server
+// needs none. Who enters a check again shares it, and the shortest interval wins.
+func (b *checkBook) add(v *config.Service, r *config.Server) (Check, bool) {
 	c, ok := checkOf(v, r)
 	if !ok {
-		return "", false
+		return c, false
 	}
 	c.Pool = b.pool(c.Kind, v.Key)
 	c.ID = identify(c, r.Secrets)
@@ -61,7 +61,7 @@ func (b *checkBook) add(v *config.Service, r *config.Server) (CheckID, bool) {
 	if !slices.Contains(have.Lines, line) {
 		have.Lines = append(have.Lines, line)
 	}
-	return c.ID, true
+	return c, true
 }
 
 // pool returns the pool of a virtual service's checks: its own with fork = yes, as long

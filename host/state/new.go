@@ -14,6 +14,7 @@ import (
 type State struct {
 	cfg         *config.Config
 	services    []*service // those with an address, in the order of the configuration
+	byKey       map[lvs.ServiceKey]*service
 	watches     map[CheckID][]*watch
 	checks      []Check
 	maintenance Maintenance
@@ -39,7 +40,10 @@ type Options struct {
 // their status and counts, whatever else changes, and new ones are adopted as at a start.
 // have must have gone through prev's Drifted.
 func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []Transition) {
-	s := &State{cfg: cfg, watches: map[CheckID][]*watch{}, maintenance: o.Maintenance}
+	s := &State{
+		cfg: cfg, byKey: map[lvs.ServiceKey]*service{}, watches: map[CheckID][]*watch{},
+		maintenance: o.Maintenance,
+	}
 	c := cause{at: o.Now, reason: "start", phase: "start"}
 	if prev != nil {
 		s.maintenance = prev.maintenance
@@ -48,7 +52,7 @@ func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []
 	s.build()
 	ts := s.dropped(prev, c)
 	for _, v := range s.services {
-		v.settleBy = o.Now.Add(s.patience(v))
+		v.settleBy = o.Now.Add(v.patience)
 		ts = append(ts, s.take(v, prev.service(v.cfg.Key), have, o.Memory, c)...)
 	}
 	return s, ts
@@ -62,27 +66,31 @@ func (s *State) build() {
 		if cfg.Unresolved {
 			continue
 		}
-		v := &service{cfg: cfg, noted: map[lvs.Deviation]bool{}}
-		byKey := map[lvs.ServerKey]*server{}
+		v := &service{
+			cfg: cfg, byKey: map[lvs.ServerKey]*server{}, noted: map[lvs.Deviation]bool{},
+			patience: cfg.CheckTimeout,
+		}
 		for j := range cfg.Servers {
 			line := &cfg.Servers[j]
 			if line.Unresolved {
 				v.waiting = true
 				continue
 			}
-			r := byKey[line.Key]
+			r := v.byKey[line.Key]
 			if r == nil {
 				r = &server{key: line.Key}
-				byKey[line.Key] = r
+				v.byKey[line.Key] = r
 				v.servers = append(v.servers, r)
 			}
 			r.cfg = line
 			r.lines = append(r.lines, line)
-			if id, ok := book.add(cfg, line); ok {
-				s.watch(v, r, id)
+			if c, ok := book.add(cfg, line); ok {
+				v.patience = max(v.patience, c.Timeout)
+				s.watch(v, r, c.ID)
 			}
 		}
 		s.services = append(s.services, v)
+		s.byKey[cfg.Key] = v
 	}
 	s.checks = book.checks
 }
@@ -99,32 +107,12 @@ func (s *State) watch(v *service, r *server, id CheckID) {
 	s.watches[id] = append(s.watches[id], w)
 }
 
-// patience is how long the fallback of v waits for verdicts: the longest timeout of its checks.
-func (s *State) patience(v *service) time.Duration {
-	longest := max(v.cfg.CheckTimeout, 0)
-	for _, r := range v.servers {
-		for _, w := range r.watches {
-			for i := range s.checks {
-				if s.checks[i].ID == w.check {
-					longest = max(longest, s.checks[i].Timeout)
-				}
-			}
-		}
-	}
-	return longest
-}
-
 // service returns the service of prev that has this key, nil if there is none or no prev.
 func (s *State) service(k lvs.ServiceKey) *service {
 	if s == nil {
 		return nil
 	}
-	for _, v := range s.services {
-		if v.cfg.Key == k {
-			return v
-		}
-	}
-	return nil
+	return s.byKey[k]
 }
 
 // dropped says what a reload removes whole.

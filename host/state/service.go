@@ -12,12 +12,15 @@ import (
 type service struct {
 	cfg     *config.Service
 	servers []*server // one for each entry of the table, in the order of the configuration
+	byKey   map[lvs.ServerKey]*server
 	// waiting says that a configured real server's name has no address yet.
 	waiting bool
 
 	// settled says that the fallback need not wait any longer: every real server has a
 	// verdict, or settleBy has passed.
+	// From the start or reload on it waits for its patience, the longest timeout of its checks.
 	settled  bool
+	patience time.Duration
 	settleBy time.Time
 	fallback bool   // all real servers are down: the fallback, if there is one, is asked for
 	started  string // the fallbackcommand that was run with "start" and not yet with "stop"
@@ -117,14 +120,7 @@ func (c cause) serverTransition(v *service, r *server, change Change) Transition
 }
 
 // find returns the entry of the table at key, nil when the configuration has none.
-func (v *service) find(key lvs.ServerKey) *server {
-	for _, r := range v.servers {
-		if r.key == key {
-			return r
-		}
-	}
-	return nil
-}
+func (v *service) find(key lvs.ServerKey) *server { return v.byKey[key] }
 
 // fallbackAt tells whether key is that of the fallback, if the section may use one at all.
 func (v *service) fallbackAt(key lvs.ServerKey) bool {

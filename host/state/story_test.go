@@ -127,6 +127,9 @@ func (s *story) do(line string) []string {
 	case "start", "reload":
 		ts = s.load(command, rest, at)
 	case "wait":
+		if next := s.state.NextSettle(); !next.Equal(at) {
+			s.t.Fatalf("%q: the wait ends at %s", line, next.Sub(epoch))
+		}
 		ts = s.state.Settle(at)
 	case "maintenance":
 		ts = s.state.SetMaintenance(s.maintenance(rest), at)
