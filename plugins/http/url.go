@@ -172,7 +172,7 @@ func (l location) follow(to string) (location, error) {
 	case strings.HasPrefix(to, "//"):
 		return parseLocation(l.scheme + ":" + to)
 	}
-	path, query, _ := strings.Cut(l.path, "?")
+	path, _, _ := strings.Cut(l.path, "?")
 	switch {
 	case to == "":
 		to = l.path
