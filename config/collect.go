@@ -3,9 +3,13 @@ package config
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// optionName is the name of a directive that a third party's check takes.
+var optionName = regexp.MustCompile(`^option\.[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
 
 // setting is a directive that was read, before anything is looked up.
 type setting struct {
@@ -119,12 +123,16 @@ func (c *collector) inside(s statement) {
 	switch {
 	case c.open == nil:
 		if !c.lost {
-			c.refuse(s.pos, s.name, "", "indented, but no virtual line stands above; global directives begin at the start of a line")
+			name := s.name
+			if !known {
+				name = "" // whatever it is, it is not fit to be shown
+			}
+			c.refuse(s.pos, name, "", "indented, but no virtual line stands above; global directives begin at the start of a line")
 		}
 		c.lost = true
 	case s.name == "virtual" || s.name == "virtual6":
 		c.refuse(s.pos, s.name, "", "must begin at the start of the line, without blanks before it")
-	case strings.HasPrefix(s.name, "option.") && len(s.name) > len("option."):
+	case optionName.MatchString(s.name):
 		if c.assigned(s) {
 			c.read(c.open.set, directive{syntax: quotable}, s)
 		}
@@ -191,7 +199,7 @@ func (c *collector) unknown(s statement, where scope) {
 		c.refuse(s.pos, s.name, "", "no longer exists, use checktimeout or negotiatetimeout")
 	case known && d.in == inGlobal:
 		c.refuse(s.pos, s.name, "", "is global, it must stand at the start of a line before the sections")
-	case known || strings.HasPrefix(s.name, "option."):
+	case known || (optionName.MatchString(s.name) && where == inGlobal):
 		c.refuse(s.pos, s.name, "", "belongs into a virtual section, indented by 4 spaces or a tab")
 	default:
 		names := []string{"virtual", "virtual6"}
