@@ -52,11 +52,15 @@ func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []
 	s.build()
 	ts := s.dropped(prev, c)
 	for _, v := range s.services {
-		v.settleBy = o.Now.Add(v.patience)
+		v.settleBy = o.Now.Add(startUp + v.patience)
 		ts = append(ts, s.take(v, prev.service(v.cfg.Key), have, o.Memory, c)...)
 	}
 	return s, ts
 }
+
+// startUp is what the fallback waits beyond one timeout: the first probes begin only when
+// their plugin runs, and our own slowness must not send visitors to the emergency page.
+const startUp = 2 * time.Second
 
 // build makes the services, their servers and checks from the configuration alone.
 func (s *State) build() {
