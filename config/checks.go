@@ -122,7 +122,12 @@ func (b *builder) serviceAvailable(sec *section, s *Service) ServiceInfo {
 			known = append(slices.Clone(known), none)
 			slices.Sort(known)
 		}
-		b.refuse(at, "service", s.CheckService, listed(known)+didYouMean(s.CheckService, known))
+		// What the catalog adds says where it looked.
+		_, where, _ := strings.Cut(a.err.Error(), ErrUnknownService.Error()+": ")
+		if where != "" {
+			where = "; " + where
+		}
+		b.refuse(at, "service", s.CheckService, listed(known)+didYouMean(s.CheckService, known)+where)
 	case given:
 		b.refuse(at, "service", "", a.err.Error())
 	default:

@@ -20,34 +20,50 @@ type LogOptions struct {
 	Level    slog.Level
 }
 
-// NewLog returns a handler that writes each record as one line, in the shape that
+// Log writes each record as one line, in the shape that
 // sites parse: `[Sun Nov 22 07:06:33 2026|web.cf|PID] TEXT key=value`. Text is escaped:
 // what came from a server cannot forge a line or drive a terminal.
 // Failures to write are dropped: a full disk must not stop the daemon.
-func NewLog(w io.Writer, o LogOptions) slog.Handler {
-	return &logHandler{out: &lineWriter{w: w}, options: o}
+type Log struct {
+	mu      sync.Mutex // guards the rest: one line is written at a time
+	w       io.Writer
+	options LogOptions
 }
 
-type lineWriter struct {
-	mu sync.Mutex // guards w: one line is written at a time
-	w  io.Writer
+// NewLog returns a log that writes to w.
+func NewLog(w io.Writer, o LogOptions) *Log { return &Log{w: w, options: o} }
+
+// Logger returns what writes to the log.
+func (l *Log) Logger() *slog.Logger { return slog.New(&logHandler{log: l}) }
+
+// Redirect has everything from now on written to w, in another shape: where the log
+// goes is known only once the configuration has been read.
+func (l *Log) Redirect(w io.Writer, o LogOptions) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.w, l.options = w, o
 }
 
-func (l *lineWriter) line(text string) {
+func (l *Log) look() LogOptions {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.options
+}
+
+func (l *Log) line(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = io.WriteString(l.w, text+"\n")
 }
 
 type logHandler struct {
-	out     *lineWriter
-	options LogOptions
-	fields  []slog.Attr // of With, names complete
-	group   string      // prefix of names, with its dot
+	log    *Log
+	fields []slog.Attr // of With, names complete
+	group  string      // prefix of names, with its dot
 }
 
 func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= h.options.Level
+	return level >= h.log.look().Level
 }
 
 func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
@@ -68,11 +84,12 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		fields = append(fields, prefixed(h.group, []slog.Attr{a})...)
 		return true
 	})
-	if h.options.JSON {
-		h.out.line(h.object(r, fields))
-		return nil
+	o := h.log.look()
+	if o.JSON {
+		h.log.line(object(o, r, fields))
+	} else {
+		h.log.line(prefix(o, r.Time) + text(r, fields))
 	}
-	h.out.line(h.prefix(r.Time) + h.text(r, fields))
 	return nil
 }
 
@@ -91,21 +108,19 @@ func prefixed(group string, attrs []slog.Attr) []slog.Attr {
 	return out
 }
 
-func (h *logHandler) prefix(at time.Time) string {
+func prefix(o LogOptions, at time.Time) string {
 	stamp := at.Format(time.ANSIC)
-	if h.options.Instance == "" {
+	if o.Instance == "" {
 		return "[" + stamp + "] "
 	}
-	return "[" + stamp + "|" + h.options.Instance + "|" + strconv.Itoa(h.options.Pid) + "] "
+	return "[" + stamp + "|" + o.Instance + "|" + strconv.Itoa(o.Pid) + "] "
 }
 
-func (h *logHandler) text(r slog.Record, fields []slog.Attr) string {
+func text(r slog.Record, fields []slog.Attr) string {
 	var b strings.Builder
-	switch {
-	case r.Level >= slog.LevelError:
+	// A transition for the worse is a warning, and its text is one that sites parse: no prefix.
+	if r.Level >= slog.LevelError {
 		b.WriteString("ERROR: ")
-	case r.Level >= slog.LevelWarn:
-		b.WriteString("WARNING: ")
 	}
 	b.WriteString(Printable(r.Message))
 	for _, f := range fields {
@@ -124,20 +139,20 @@ func (h *logHandler) text(r slog.Record, fields []slog.Attr) string {
 	return b.String()
 }
 
-func (h *logHandler) object(r slog.Record, fields []slog.Attr) string {
-	o := map[string]any{
+func object(o LogOptions, r slog.Record, fields []slog.Attr) string {
+	line := map[string]any{
 		"time":  r.Time.Format(time.RFC3339Nano),
 		"level": strings.ToLower(r.Level.String()),
 		"msg":   r.Message,
-		"pid":   h.options.Pid,
+		"pid":   o.Pid,
 	}
-	if h.options.Instance != "" {
-		o["instance"] = h.options.Instance
+	if o.Instance != "" {
+		line["instance"] = o.Instance
 	}
 	for _, f := range fields {
-		o[f.Key] = fieldValue(f.Value)
+		line[f.Key] = fieldValue(f.Value)
 	}
-	data, err := json.Marshal(o)
+	data, err := json.Marshal(line)
 	if err != nil {
 		return fmt.Sprintf(`{"msg":%q,"error":%q}`, r.Message, err)
 	}

@@ -16,7 +16,7 @@ import (
 
 func TestLogLine(t *testing.T) {
 	var out bytes.Buffer
-	log := slog.New(NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, Level: slog.LevelInfo}))
+	log := NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, Level: slog.LevelInfo}).Logger()
 	log.Debug("not shown")
 	log.With("virtual", "tcp:10.0.0.1:80").WithGroup("check").Info("Added real server: 10.0.0.2:80",
 		"reason", "forged\n[Sun] line \x1b[2J", "empty", "", slog.Group("phase", "connect", "2ms"))
@@ -31,15 +31,27 @@ func TestLogLine(t *testing.T) {
 
 func TestLogSupervisedHasTimeOnly(t *testing.T) {
 	var out bytes.Buffer
-	slog.New(NewLog(&out, LogOptions{})).Info("text")
+	NewLog(&out, LogOptions{}).Logger().Info("text")
 	if !regexp.MustCompile(`^\[[^|\]]*\] text\n$`).MatchString(out.String()) {
 		t.Errorf("got %q", out.String())
 	}
 }
 
+func TestLogRedirect(t *testing.T) {
+	var early, late bytes.Buffer
+	log := NewLog(&early, LogOptions{Level: slog.LevelWarn})
+	logger := log.Logger().With("plugin", "http")
+	logger.Info("not yet")
+	log.Redirect(&late, LogOptions{Instance: "web.cf", Pid: 1})
+	logger.Info("now")
+	if early.Len() > 0 || !strings.HasSuffix(late.String(), "|web.cf|1] now plugin=http\n") {
+		t.Errorf("got %q, then %q", early.String(), late.String())
+	}
+}
+
 func TestLogJSON(t *testing.T) {
 	var out bytes.Buffer
-	log := slog.New(NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, JSON: true}))
+	log := NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, JSON: true}).Logger()
 	log.Warn("Deleted real server", "n", 3, "reason", errors.New("a\nb"))
 	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {

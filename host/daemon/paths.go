@@ -64,6 +64,23 @@ func (p Paths) Prepare() error {
 	return ensureOwned(p.RunDir, 0o711)
 }
 
+// Scratch makes a new directory beside the run directories, for a command that needs one
+// while it runs. Other users can pass through it but not look into it.
+func (p Paths) Scratch() (string, error) {
+	parent := filepath.Dir(p.RunDir)
+	if err := os.MkdirAll(parent, 0o711); err != nil {
+		return "", fmt.Errorf("make run directory: %w", err)
+	}
+	if err := ensureOwned(parent, 0o711); err != nil {
+		return "", err
+	}
+	dir, err := os.MkdirTemp(parent, ".command-")
+	if err != nil {
+		return "", fmt.Errorf("make run directory: %w", err)
+	}
+	return dir, os.Chmod(dir, 0o711)
+}
+
 // ensureOwned makes sure that dir is a directory of our own that nobody else writes.
 func ensureOwned(dir string, mode os.FileMode) error {
 	info, err := os.Lstat(dir)

@@ -69,3 +69,27 @@ func TestBrokenFileSaysSo(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+func TestWriterKeepsTheNewest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	w := NewWriter(path, func(err error) { t.Error(err) })
+	var want state.Memory
+	for mark := range uint32(100) {
+		want = state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(mark+1, lvs.IPv4)}}
+		w.Remember(want)
+	}
+	w.Close()
+	if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestWriterSaysWhatFailed(t *testing.T) {
+	var failed error
+	w := NewWriter("/proc/nowhere/state", func(err error) { failed = err })
+	w.Remember(state.Memory{})
+	w.Close()
+	if failed == nil {
+		t.Error("a write into /proc succeeded")
+	}
+}
