@@ -12,14 +12,10 @@ import (
 // link is a netlink socket. A test puts a scripted one in its place.
 type link interface {
 	send(b []byte) error                 // one write; the kernel acts before it returns
-	receive(b []byte) (n int, err error) // one read; waits up to silence
+	receive(b []byte) (n int, err error) // one read; waits until interrupt
 	interrupt()                          // ends a waiting receive, and all later ones
 	close()
 }
-
-// silence is how long the kernel may take for one answer. It loads a scheduler's module
-// in that time, if it must.
-const silence = 30 * time.Second
 
 // receiveBuffer holds the acknowledgements of a whole window with room to spare.
 const receiveBuffer = 1 << 20
