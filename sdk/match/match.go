@@ -25,7 +25,9 @@
 // near it: recursion, the verbs (*SKIP) (*PRUNE) (*COMMIT) (*THEN) (*ACCEPT),
 // \b{..}, (?[..]), script runs, character names, unknown properties, and inside a
 // lookbehind those parts whose answer depends on the direction of matching.
-// Known and accepted: ignoring case under Unicode rules, sharp s is not "ss".
+// Known and accepted: ignoring case under Unicode rules, sharp s is not "ss"; (?l)
+// means the C locale; a few bugs of Perl 5.36 in patterns of no use are not copied.
+// testdata/differences.tsv lists them all.
 package match
 
 import (
@@ -108,10 +110,15 @@ func (p *Pattern) Match(ctx context.Context, answer []byte) (bool, error) {
 	if p.engine == nil {
 		return true, nil
 	}
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, defaultBound)
-		defer cancel()
-	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	return p.engine.search(ctx, answer)
+}
+
+// bounded gives a context without deadline the default one.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, defaultBound)
 }

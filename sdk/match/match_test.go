@@ -185,6 +185,20 @@ func TestCancelEndsTheWait(t *testing.T) {
 	}
 }
 
+func TestDefaultBound(t *testing.T) {
+	ctx, cancel := bounded(context.Background())
+	defer cancel()
+	deadline, has := ctx.Deadline()
+	if left := time.Until(deadline); !has || left > 30*time.Second || left < 25*time.Second {
+		t.Errorf("a context without deadline gets %v (%v), want 30s", left, has)
+	}
+	far, stop := context.WithTimeout(context.Background(), time.Hour)
+	defer stop()
+	if same, _ := bounded(far); same != far {
+		t.Error("a deadline of the caller's own was replaced")
+	}
+}
+
 func TestContextThatIsOver(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -252,6 +266,39 @@ func TestCallsCannotExplode(t *testing.T) {
 	_, err := Compile(pattern.String())
 	if syntax := (*SyntaxError)(nil); !errors.As(err, &syntax) {
 		t.Errorf("error %v, want a SyntaxError", err)
+	}
+}
+
+// TestNestedGroupsCompile: without fences the engine's optimizer takes time that
+// doubles with every second group, years for this depth.
+func TestNestedGroupsCompile(t *testing.T) {
+	const depth = 200
+	for _, c := range []struct{ open, middle, end, answer string }{
+		{"(?:a|b.", "c", ")", strings.Repeat("bx", depth) + "c"},
+		{"(a|b(?:c|d.", "e", "))", strings.Repeat("bdx", depth) + "e"},
+		{"(?>a|b.", "c", ")", strings.Repeat("bx", depth) + "c"},
+		{"(?=a|b.)(?:..(?:", "c", ")*)?", strings.Repeat("bx", depth) + "c"},
+	} {
+		pattern := "^" + strings.Repeat(c.open, depth) + c.middle + strings.Repeat(c.end, depth) + "$"
+		done := make(chan error, 1)
+		go func() {
+			p, err := Compile(pattern)
+			if err == nil {
+				var found bool
+				if found, err = p.Match(context.Background(), []byte(c.answer)); err == nil && !found {
+					err = errors.New("no match")
+				}
+			}
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("%s...: %v", c.open, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s...: not compiled after 20s", c.open)
+		}
 	}
 }
 
