@@ -114,7 +114,7 @@ func (b *builder) serviceAvailable(sec *section, s *Service) ServiceInfo {
 	switch {
 	case a.err == nil:
 		if sec.v6 && !a.info.IPv6 {
-			b.refuse(at, "service", s.CheckService, "a service that can check IPv6 addresses")
+			b.warn(at, "service", "%s does not say that it can check IPv6 addresses", s.CheckService)
 		}
 	case errors.Is(a.err, ErrUnknownService):
 		known := b.catalog.Services()

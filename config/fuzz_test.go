@@ -65,3 +65,33 @@ func checkPlaces(t *testing.T, lines []string, problems []Problem) {
 		}
 	}
 }
+
+// FuzzValues puts text where values stand, quotes and comments included, so that what Dump
+// makes of the oddest ones is tried.
+func FuzzValues(f *testing.F) {
+	for _, v := range []string{
+		`"a"`, `a`, `"a"b"`, `"a" # b"`, `"<a href="#x">" # y`, `x"y # z"`, `"x "a" # b"`, `"A" and "B"`, `a # "b"`, `""`,
+		`5 "a", "b" l:2 u:5`, `"a" "b # c"`, `"a",", "b"`, `"x"", "y"`, `"a""b"`, `"a, b"`, `"a"x,#b"`, `"#1" <a@b>`, `5" # x`,
+		`"a" , "b"#" "u:5"`, `1 "a b" "<u:1>"`, `"a", "", "b"`, `"\", "\""`, `a,b , c`, `<<END`,
+	} {
+		f.Add(v, v, v)
+	}
+	f.Fuzz(func(t *testing.T, text, pair, list string) {
+		if strings.ContainsAny(text+pair+list, "\n") {
+			return // one line each
+		}
+		real := "    real=10.0.0.2:80 gate " + pair + "\n"
+		inputs := []string{"virtual=10.0.0.1:80\n" + real, "virtual=10.0.0.1:7777\n    receive=" + text + "\n    service=banner\n" + real}
+		for _, name := range []string{"callback", "emailalertfrom", "emailalert", "execute", "pluginuser", "logfile"} {
+			inputs = append(inputs, name+"="+text+"\n")
+		}
+		for _, name := range []string{"emailalert", "receive", "option.depth", "option.token", "comment", "servicename", "smtp", "fallbackcommand"} {
+			inputs = append(inputs, "virtual=10.0.0.1:7777\n    service=banner\n    "+name+"="+list+"\n")
+		}
+		for _, in := range inputs {
+			if c, err := fakeLoader().Parse(t.Context(), "fuzz.cf", []byte(in)); err == nil {
+				roundTrip(t, c, in)
+			}
+		}
+	})
+}

@@ -97,7 +97,9 @@ func (l *Loader) Parse(ctx context.Context, path string, text []byte) (*Config, 
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	cfg.Services = b.services(ctx)
-	r.general(d)
+	r.unsetQuiescent(d)
+	r.scripts(cfg)
+	r.forks(cfg)
 	if len(r.errors) > 0 {
 		return nil, &Errors{Problems: inFileOrder(r.errors), Warnings: inFileOrder(r.warnings)}
 	}
@@ -136,20 +138,6 @@ func buildGlobal(r *report, d draft) Global {
 		}
 	}
 	return g
-}
-
-// general warns of what concerns the file as a whole.
-func (r *report) general(d draft) {
-	if _, ok := d.set["quiescent"]; ok {
-		return
-	}
-	for _, sec := range d.sections {
-		if _, ok := sec.set["quiescent"]; !ok {
-			r.warn(sec.pos, "quiescent", "not set, so it is yes as ldirectord(8) says; "+
-				"the Perl ldirectord took it as no. Write quiescent = yes or no to be sure")
-			return
-		}
-	}
 }
 
 // isFacility tells whether name is a facility of syslog(3), in the form of syslog.conf.

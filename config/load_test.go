@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -167,6 +168,41 @@ func TestNearest(t *testing.T) {
 	for word, want := range map[string]string{"recieve": "receive", "requst": "request", "reel": "real", "SERVICE": "service", "x": "", "foo": ""} {
 		if got := nearest(word, known); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// Every directive of ldirectord(8), and those that its manual forgot, may stand where the
+// manual says.
+func TestDirectivesOfTheManual(t *testing.T) {
+	global := strings.Fields(`checktimeout negotiatetimeout checkinterval checkcount failurecount autoreload callback fallback
+		fallback6 fallbackcommand logfile emailalert emailalertfrom emailalertfreq emailalertstatus smtp execute supervised fork
+		quiescent readdquiescent cleanstop maintenancedir
+		plugindir pluginuser forkmax externaluser externalweight logformat notifycommand webhook statedir`)
+	section := strings.Fields(`checktimeout negotiatetimeout checkinterval checkcount failurecount fallback fallback6
+		fallbackcommand emailalert emailalertfreq emailalertstatus smtp quiescent cleanstop real real6 checktype service
+		checkcommand checkport request receive httpmethod virtualhost login passwd database secret scheduler persistent netmask
+		protocol monitorfile ops servicename comment load schedflags externalweight lua readdquiescent`)
+	have := map[string]scope{}
+	for _, d := range directives() {
+		if have[d.name] != 0 {
+			t.Errorf("%s stands twice in the table", d.name)
+		}
+		have[d.name] = d.in
+	}
+	for _, name := range global {
+		if have[name]&inGlobal == 0 {
+			t.Errorf("%s is not global", name)
+		}
+	}
+	for _, name := range section {
+		if have[name]&inSection == 0 {
+			t.Errorf("%s is not for sections", name)
+		}
+	}
+	for name, in := range have {
+		if (in&inGlobal != 0) != slices.Contains(global, name) || (in&inSection != 0) != slices.Contains(section, name) {
+			t.Errorf("%s stands where the manual does not say", name)
 		}
 	}
 }
