@@ -13,6 +13,8 @@ type byteSet [4]uint64
 
 func (s *byteSet) add(b byte) { s[b>>6] |= 1 << (b & 63) }
 
+func (s *byteSet) remove(b byte) { s[b>>6] &^= 1 << (b & 63) }
+
 func (s byteSet) has(b byte) bool { return s[b>>6]&(1<<(b&63)) != 0 }
 
 func (s byteSet) union(t byteSet) byteSet {

@@ -25,18 +25,13 @@ func (p *parser) escape() (piece, error) {
 		return p.boundary(start, c)
 	case 'K':
 		p.pos++
-		if p.look > 0 {
-			return piece{}, p.fail(start, `\K is not possible in a lookaround`)
-		}
-		out := nothing()
-		out.keep = true
-		return out, nil
+		return p.keep(start)
 	case 'R':
 		p.pos++
 		return p.lineBreak(), nil
 	case 'X':
 		p.pos++
-		return piece{source: `(?>\r\n|(?s:.))`, min: 1, max: unbounded, atom: true, atomics: true}, nil
+		return p.cluster(), nil
 	case 'C':
 		return piece{}, p.fail(start, `\C is not supported`)
 	case 'N':
@@ -86,10 +81,29 @@ func (p *parser) boundary(start int, letter byte) (piece, error) {
 	return assertion("(?:" + here + "|" + there + ")"), nil
 }
 
-// lineBreak is \R: it never splits CR LF.
+// keep is \K, which moves the start of the match and so changes nothing here.
+func (p *parser) keep(start int) (piece, error) {
+	if p.look > 0 {
+		return piece{}, p.fail(start, `\K is not possible in a lookaround`)
+	}
+	out := nothing()
+	out.keep = true
+	return out, nil
+}
+
+// lineBreak is \R: it never splits CR LF. Written without an atomic group, it
+// means the same in both directions.
 func (p *parser) lineBreak() piece {
-	one := p.alphabet().setSource(verticalSpace)
-	return piece{source: `(?>\r\n|` + one + `)`, min: 1, max: 2, atom: true, atomics: true}
+	others := verticalSpace
+	others.remove('\r')
+	return piece{source: `(?:\r\n|\r(?!\n)|` + p.alphabet().setSource(others) + `)`, min: 1, max: 2, atom: true}
+}
+
+// cluster is \X. Among the first 256 code points only CR LF belong together.
+func (p *parser) cluster() piece {
+	others := allBytes
+	others.remove('\r')
+	return piece{source: `(?:\r\n|\r(?!\n)|` + p.alphabet().setSource(others) + `)`, min: 1, max: unbounded, atom: true}
 }
 
 // newlineOrNamed reads what follows \N: a code point in braces, or else it means
