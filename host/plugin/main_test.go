@@ -30,6 +30,8 @@ var plugins string
 // TestMain makes this binary each of the plugins below, by its own file name.
 func TestMain(m *testing.M) {
 	switch name, ok := strings.CutPrefix(filepath.Base(os.Args[0]), prefix); {
+	case os.Getenv(asDaemon) != "":
+		beDaemon(os.Getenv(asDaemon))
 	case !ok:
 		os.Exit(withPlugins(m))
 	case name == "fails":
@@ -45,6 +47,25 @@ func TestMain(m *testing.M) {
 	default:
 		serve.Main(good)
 	}
+}
+
+// asDaemon names the variable that makes this binary a daemon with one plugin of that directory.
+const asDaemon = "PLUGIN_TEST_AS_DAEMON"
+
+// beDaemon starts a plugin that is busy, says its number, and waits to be killed.
+func beDaemon(dir string) {
+	p := New(Options{Dirs: []string{dir}, RunDir: filepath.Join(dir, "run")})
+	r, err := p.Runner("good", "")
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	r.Register(1, target("good"), sdk.Options{"act": "up"})
+	r.Register(2, target("good"), sdk.Options{"act": "hang"})
+	r.Start(due(time.Minute, 1, 2))
+	<-r.Results()
+	fmt.Println(p.Status()[0].PID)
+	select {}
 }
 
 func withPlugins(m *testing.M) int {
@@ -178,7 +199,7 @@ func (liar) Run(s checkv1.Check_RunServer) error {
 					}
 				}
 			case "huge":
-				v := &checkv1.Verdict{Transcript: strings.Repeat("x", 64<<20)}
+				v := &checkv1.Verdict{Transcript: strings.Repeat("x", 16<<20)}
 				return s.Send(&checkv1.RunResponse{Results: []*checkv1.Result{{Id: reg.GetId(), Verdict: v}}})
 			case "close":
 				return nil

@@ -28,9 +28,10 @@ type Options struct {
 	// User is whom plugins run as when the daemon is root; empty: ldirectord when there
 	// is such a user, else nobody. Without root they run as ourselves.
 	User string
-	// RunDir holds a private directory per running plugin, with its socket. It is made
-	// if it is missing, and must be short: a socket's path ends at 107 bytes. Empty: a new temporary
-	// directory, removed by Close.
+	// RunDir holds a private directory per running plugin, with its socket. It belongs to this
+	// Pool alone: what an earlier one left there is removed. It is made if it is missing, and
+	// must be short: a socket's path ends at 107 bytes. Empty: a new temporary directory,
+	// removed by Close.
 	RunDir string
 	// Log takes what plugins log, and their deaths; nil: nothing is logged.
 	Log *slog.Logger

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -168,9 +169,21 @@ func (p *Pool) runDirectory() (string, error) {
 	if err == nil {
 		err = os.Chmod(dir, 0o711)
 	}
+	if err == nil {
+		err = sweepStale(dir)
+	}
 	if err != nil {
 		return "", fmt.Errorf("run directory of plugins: %w", err)
 	}
 	p.runDir = dir
 	return dir, nil
+}
+
+// sweepStale removes what plugins of a daemon that was killed have left behind.
+func sweepStale(dir string) error {
+	stale, err := filepath.Glob(filepath.Join(dir, "plugin-dir*")) // go-plugin's name
+	for _, path := range stale {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
