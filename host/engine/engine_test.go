@@ -183,7 +183,7 @@ func TestTheTableFollowsTheVerdicts(t *testing.T) {
 func TestTheFallbackEntersWhenNobodyAnswersInTime(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.start(section(nil))
-		time.Sleep(3*time.Second - time.Millisecond)
+		time.Sleep(5*time.Second - time.Millisecond)
 		w.want("")
 		time.Sleep(2 * time.Millisecond)
 		w.want("10.0.0.9:80=1")

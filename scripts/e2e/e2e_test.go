@@ -61,6 +61,12 @@ func setUp(env *testscript.Env, bin string) error {
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("bring up lo: %w: %s", err, out)
 	}
+	// Plugins of the stories run as another user and have to be reached.
+	for _, dir := range []string{filepath.Dir(env.WorkDir), env.WorkDir} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
 	env.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	env.Setenv("NAME", strings.ReplaceAll(filepath.Base(env.WorkDir), "script-", "")+".cf")
 	farm := &farm{servers: map[string]*server{}}
