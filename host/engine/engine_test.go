@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,7 +144,10 @@ func (w *world) want(table string) {
 }
 
 // logged tells how many lines of the log hold text.
-func (w *world) logged(text string) int { return strings.Count(w.log.String(), text) }
+func (w *world) logged(text string) int {
+	synctest.Wait()
+	return strings.Count(w.log.String(), text)
+}
 
 func down() sdk.Verdict { return sdk.DownWith(sdk.CodeRefused, "connection refused") }
 
@@ -245,11 +249,12 @@ func TestARefusedEditIsTriedAgain(t *testing.T) {
 // lossy is a kernel whose answers get lost: edits are made, or not, and nobody knows.
 type lossy struct {
 	*memory.Controller
-	lost, made bool
+	made bool
+	lost atomic.Bool
 }
 
 func (l *lossy) Apply(ctx context.Context, edits []lvs.Edit) error {
-	if !l.lost {
+	if !l.lost.Load() {
 		return l.Controller.Apply(ctx, edits)
 	}
 	if l.made {
@@ -267,10 +272,10 @@ func TestALostConnectionLosesNoEdit(t *testing.T) {
 			w.options.Controller = kernel
 			w.start(section(nil))
 			w.say(one, sdk.Up())
-			kernel.lost = true
+			kernel.lost.Store(true)
 			w.say(one, down()) // quiesced in the kernel, or not
 			w.say(one, sdk.Up())
-			kernel.lost = false
+			kernel.lost.Store(false)
 			time.Sleep(2 * time.Second)
 			w.want("10.0.0.2:80=5")
 			w.say(two, down())

@@ -18,7 +18,7 @@ type service struct {
 
 	// settled says that the fallback need not wait any longer: every real server has a
 	// verdict, or settleBy has passed.
-	// From the start or reload on it waits for its patience, the longest timeout of its checks.
+	// It waits for its patience, the longest timeout of its checks, and startUp.
 	settled  bool
 	patience time.Duration
 	settleBy time.Time
