@@ -168,7 +168,12 @@ func act(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
 		limits, _ := os.ReadFile("/proc/self/limits")
 		dir, _ := os.Getwd()
 		info, _ := os.Stat(dir)
+		files, _ := filepath.Glob("/proc/self/fd/*")
 		v := sdk.Down("who")
+		for _, f := range files {
+			to, _ := os.Readlink(f)
+			v.Reason += " " + to
+		}
 		v.Transcript = fmt.Sprintf("uid %d\ndir %s %v\nenv %s\n%s%s", os.Getuid(), dir, info.Mode(), os.Environ(), status, limits)
 		return v
 	}

@@ -313,11 +313,20 @@ func TestPrivileges(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	leak, err := syscall.Open("/etc/hostname", syscall.O_RDONLY, 0) // not close-on-exec
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(leak)
 	p, _ := newPool(t, nil)
 	r := runner(t, p, "good")
 	r.Register(1, target("good"), sdk.Options{"act": "who"})
 	r.Start(due(time.Second, 1))
-	who := collect(t, r, 1)[1].Transcript
+	v := collect(t, r, 1)[1]
+	if strings.Contains(v.Reason, "/etc/hostname") || !strings.Contains(v.Reason, "/dev/null") {
+		t.Errorf("open files: %s", v.Reason)
+	}
+	who := v.Transcript
 	for _, want := range []string{"NoNewPrivs:\t1", " drwx------\n", "LANG=C", "GOMEMLIMIT"} {
 		if !strings.Contains(who, want) {
 			t.Errorf("lacks %q:\n%s", want, who)

@@ -3,6 +3,7 @@ package plugin
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/user"
@@ -45,6 +46,7 @@ func (s *spawner) run() {
 				job.err <- fmt.Errorf("set no_new_privs: %w", errno)
 				continue
 			}
+			closeOnExec()
 			job.err <- startWithoutCore(job.cmd)
 		case <-s.done:
 			return
@@ -82,6 +84,13 @@ func startWithoutCore(cmd *exec.Cmd) error {
 	}
 	err := cmd.Start()
 	return errors.Join(err, syscall.Setrlimit(syscall.RLIMIT_CORE, &ours))
+}
+
+// closeOnExec keeps descriptors that the daemon itself was given, by a careless parent, from its
+// plugins. Go's own are marked already. A kernel before 5.11 does not know the flag.
+func closeOnExec() {
+	const closeRange, cloexec = 436, 4 // close_range(2), CLOSE_RANGE_CLOEXEC
+	_, _, _ = syscall.RawSyscall(closeRange, 3, math.MaxUint32, cloexec)
 }
 
 // moreFiles lets a plugin have as many sockets as it may. A Go program does so by itself.

@@ -239,6 +239,26 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// Batches of more than a message may hold travel in several.
+func TestStreamLargeBatches(t *testing.T) {
+	s, err := open(t).Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 150
+	var due []sdk.Due
+	for id := uint64(1); id <= n; id++ {
+		s.Register(id, target("127.0.0.1:1"), sdk.Options{"act": "full", "receive": strings.Repeat("p", 60_000)})
+		due = append(due, sdk.Due{ID: id, Remaining: 10 * time.Second})
+	}
+	s.Start(due)
+	for id, v := range collect(t, s, n) {
+		if v.Status != sdk.StatusUp || len(v.Transcript) != 64<<10 {
+			t.Fatalf("%d: %.200v", id, v)
+		}
+	}
+}
+
 func TestStreamOneInFlightAndForget(t *testing.T) {
 	s, err := open(t).Run(t.Context())
 	if err != nil {
