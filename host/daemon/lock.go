@@ -40,18 +40,37 @@ func (e ErrRunning) Error() string {
 
 // Lock keeps a second daemon of the same instance out. The kernel drops it with the
 // process, however that ends.
-type Lock struct{ file *os.File }
+type Lock struct {
+	file  *os.File
+	paths Paths
+}
 
 // Acquire takes the instance's lock and writes our pid into it.
 // The error is ErrRunning when another process holds it.
 func Acquire(p Paths) (*Lock, error) {
-	if err := p.Prepare(); err != nil {
-		return nil, err
-	}
 	if other := Look(p); other.Presence == Running {
 		return nil, ErrRunning{Pid: other.Pid}
 	}
+	// A daemon that ends removes its directory: then we may have locked a file that is
+	// no longer there, and try again.
+	for range 100 {
+		l, err := acquire(p)
+		if l != nil || err != nil {
+			return l, err
+		}
+	}
+	return nil, fmt.Errorf("take lock %s: it is made and removed all the time", p.Lock)
+}
+
+// acquire returns neither a lock nor an error when the file vanished under our hands.
+func acquire(p Paths) (*Lock, error) {
+	if err := p.Prepare(); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(p.Lock, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
@@ -62,19 +81,38 @@ func Acquire(p Paths) (*Lock, error) {
 		}
 		return nil, fmt.Errorf("take lock %s: %w", p.Lock, err)
 	}
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	if !stillAt(f, p.Lock) {
+		f.Close()
+		return nil, nil
 	}
-	if err != nil {
+	if err := writePid(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("write lock %s: %w", p.Lock, err)
 	}
-	return &Lock{file: f}, nil
+	return &Lock{file: f, paths: p}, nil
 }
 
-// Release gives the lock back. The file stays: removing it would race with a
-// process that has just opened it.
-func (l *Lock) Release() error { return l.file.Close() }
+func stillAt(f *os.File, path string) bool {
+	there, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	open, err := f.Stat()
+	return err == nil && os.SameFile(there, open)
+}
+
+func writePid(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// Release gives the lock back, and removes the run directory with what is left in it.
+func (l *Lock) Release() error {
+	return errors.Join(os.RemoveAll(l.paths.RunDir), l.file.Close())
+}
 
 // Look finds out whether the instance runs. It needs no configuration file.
 func Look(p Paths) Instance {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -38,7 +39,8 @@ type director struct {
 	engine   *engine.Engine
 	server   *control.Server
 
-	reloading sync.Mutex // one reload at a time: reading and taking over belong together
+	reloading sync.Mutex // one reload at a time: reading and taking over belong together; guards current
+	current   *config.Config
 
 	mu          sync.Mutex // guards the next two
 	reloaded    time.Time
@@ -63,6 +65,10 @@ func (d *director) open() (closer func(), err error) {
 
 // begin starts everything. It returns when the table is programmed.
 func (d *director) begin(ctx context.Context, cfg *config.Config) error {
+	d.current = cfg
+	if dir := cfg.Global.StateDir; dir != "" {
+		d.paths.State = filepath.Join(dir, filepath.Base(d.paths.State))
+	}
 	remembered, err := store.Load(d.paths.State, time.Now())
 	if err != nil {
 		d.log.Warn("state file is not used", "reason", err)
@@ -134,6 +140,7 @@ func (d *director) Reload(ctx context.Context) error {
 		d.log.Error("reload changed nothing", "reason", err)
 		return &control.Refused{Text: err.Error(), Code: code}
 	}
+	d.current = cfg
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
 	}

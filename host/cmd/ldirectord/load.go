@@ -50,7 +50,7 @@ func (a *app) readAlone() (*config.Config, error) {
 	defer os.RemoveAll(runDir)
 	k := newKinds(runDir, slog.New(slog.DiscardHandler))
 	defer k.close(context.Background())
-	loader := config.Loader{OpenCatalog: k.open}
+	loader := config.Loader{OpenCatalog: k.open, Instance: config.Instance(a.in.file)}
 	return load(context.Background(), &loader, path)
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -73,7 +75,7 @@ func (a *app) prepare(d *director, background bool) (*config.Config, int, error)
 		return nil, exitFailed, err
 	}
 	d.kinds = newKinds(d.paths.Plugins, d.log)
-	d.loader = &config.Loader{OpenCatalog: d.kinds.open}
+	d.loader = &config.Loader{OpenCatalog: d.kinds.open, Instance: d.paths.Instance}
 	cfg, err := load(context.Background(), d.loader, d.path)
 	if err != nil {
 		d.kinds.close(context.Background())
@@ -98,9 +100,9 @@ func (a *app) openLog(log *daemon.Log, paths daemon.Paths, cfg *config.Config, b
 	}
 	var out io.Writer = a.out
 	if background {
-		destination := cfg.Global.LogFile
-		if destination == "" {
-			destination = defaultLog(paths)
+		destination, err := logDestination(cfg, paths)
+		if err != nil {
+			return err
 		}
 		file, err := daemon.OpenLog(destination)
 		if err != nil {
@@ -113,12 +115,18 @@ func (a *app) openLog(log *daemon.Log, paths daemon.Paths, cfg *config.Config, b
 	return nil
 }
 
-// defaultLog is the manual's for root, and a file beside the socket for others.
-func defaultLog(p daemon.Paths) string {
-	if os.Getuid() == 0 {
-		return daemon.DefaultLogFile
+// logDestination is what the configuration says; without a word the manual's file, for which
+// other users than root have one of their own beside their state file.
+func logDestination(cfg *config.Config, p daemon.Paths) (string, error) {
+	_, given := cfg.Global.Origins["logfile"]
+	if given || os.Getuid() == 0 {
+		return cmp.Or(cfg.Global.LogFile, daemon.DefaultLogFile), nil
 	}
-	return filepath.Join(p.RunDir, "log")
+	dir := filepath.Dir(p.State)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("open log: %w", err)
+	}
+	return filepath.Join(dir, p.Instance+".log"), nil
 }
 
 // serve runs the parts until a signal says stop. The int is an exit code for the error.
@@ -151,15 +159,18 @@ func (d *director) serve(cfg *config.Config, parent *daemon.Parent, signals <-ch
 
 // wait returns when a signal says stop. HUP has the configuration read again meanwhile.
 func (d *director) wait(signals <-chan os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer cancel()
+	background.Go(func() { d.watchNames(ctx) })
 	for s := range signals {
 		if s != syscall.SIGHUP {
 			d.log.Info("Stopping ldirectord", "signal", s)
 			return
 		}
-		go func() {
-			// Its result is in the log and the status; stop does not wait for it.
-			_ = d.Reload(context.Background())
-		}()
+		// Its result is in the log and the status; stop cuts it short.
+		background.Go(func() { _ = d.Reload(ctx) })
 	}
 }
 
