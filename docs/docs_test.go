@@ -82,7 +82,6 @@ func TestManualHasEveryDirective(t *testing.T) {
 // warns of, since it does not act on them.
 func TestManualSaysWhatIsIdle(t *testing.T) {
 	idle := stringsOf(t, filepath.Join(root, "host", "cmd", "ldirectord", "idle.go"), "idle")
-	idle = append(idle, "statedir") // without effect as well, but the program does not warn of it
 	for name, text := range entries(Manual) {
 		says := strings.Contains(text, "this version does not act on it")
 		if is := slices.Contains(idle, name); is != says {
