@@ -225,6 +225,7 @@ func (liarPlugin) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientCo
 }
 
 func serveLiar() {
+	os.Unsetenv("PLUGIN_CLIENT_CERT") // as one in a language without the right TLS
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: plugin.HandshakeConfig{
 			ProtocolVersion: 1, MagicCookieKey: "LDIRECTORD_CHECK_PLUGIN", MagicCookieValue: "a-check-of-real-servers",

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -28,6 +29,12 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "banner":
 		serve.Main(banner())
+	case "without-tls":
+		os.Unsetenv("PLUGIN_CLIENT_CERT")
+		serve.Main(banner())
+	case "foreign-socket":
+		fmt.Printf("1|1|unix|%s|grpc|\n", os.Getenv("FOREIGN_SOCKET"))
+		select {}
 	case "failing":
 		fmt.Fprintln(os.Stderr, "cannot find my trousers")
 		os.Exit(3)
@@ -325,6 +332,43 @@ func TestOpenFailures(t *testing.T) {
 	_, err := client.OpenPath(t.Context(), "/nonexistent/ldirectord-check-x")
 	if err == nil || !strings.Contains(err.Error(), "no such file") {
 		t.Errorf("missing file: %v", err)
+	}
+}
+
+// A plugin that cannot do TLS is known by its process instead.
+func TestWithoutTLS(t *testing.T) {
+	c, err := client.Open(t.Context(), launch(t, "without-tls"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Kill()
+	if v := c.Probe(t.Context(), greeter(t), nil); v.Status != sdk.StatusUp {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Nobody else may answer in its place: here, this test's own process does.
+func TestWithoutTLSImpostor(t *testing.T) {
+	l := launch(t, "foreign-socket")
+	l.Dir = t.TempDir()
+	l.Own = func(dir string) error {
+		socket := filepath.Join(dir, "s")
+		l.Cmd.Env = append(l.Cmd.Env, "FOREIGN_SOCKET="+socket)
+		listener, err := net.Listen("unix", socket)
+		if err == nil {
+			t.Cleanup(func() { listener.Close() })
+		}
+		return err
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	c, err := client.Open(ctx, l)
+	if err == nil {
+		_, err = c.Describe(ctx)
+		c.Kill()
+	}
+	if err == nil || !strings.Contains(err.Error(), "which is not the plugin") && !strings.Contains(err.Error(), "broke") {
+		t.Errorf("got %v", err)
 	}
 }
 

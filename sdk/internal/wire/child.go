@@ -1,9 +1,7 @@
 package wire
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +21,7 @@ type child struct {
 	launch Launch
 	cmd    *exec.Cmd
 	dir    string
-	stdout io.ReadCloser
+	stdout *headReader
 	stderr io.ReadCloser
 	words  words
 	exited chan struct{} // closed when the leader has ended and its group is killed
@@ -33,10 +31,11 @@ type child struct {
 	dead    bool // the group's number may belong to somebody else
 	doomed  bool // killed before it was started
 	state   string
+	socket  string // that it listens on
 }
 
 func newChild(l Launch) *child {
-	return &child{launch: l, cmd: l.Cmd, exited: make(chan struct{})}
+	return &child{launch: l, cmd: l.Cmd, stdout: &headReader{}, exited: make(chan struct{})}
 }
 
 // adopt takes the environment of the handshake and the directory of the socket.
@@ -62,7 +61,7 @@ func (c *child) adopt(env []string, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	c.stdout = &headReader{from: stdout}
+	c.stdout.from = stdout
 	c.stderr = &tapReader{ReadCloser: stderr, tap: &c.words}
 	return nil
 }
@@ -185,111 +184,15 @@ func (c *child) PluginToHost(network, addr string) (string, string, error) {
 	if network != "unix" || filepath.Dir(filepath.Clean(addr)) != c.dir {
 		return "", "", fmt.Errorf("it listens on %s %q, not on a socket in its own directory", network, addr)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.socket = addr
 	return network, addr, nil
 }
 
 // HostToPlugin implements runner.AddrTranslator.
 func (c *child) HostToPlugin(network, addr string) (string, string, error) {
 	return network, addr, nil
-}
-
-// headReader lets the first line through, the handshake, and swallows the rest: go-plugin's own
-// reader stops at a line over 64 KiB, which would block whoever writes it.
-type headReader struct {
-	from io.ReadCloser
-	size int
-	past bool
-}
-
-// maxHandshake is far above the longest line with a certificate.
-const maxHandshake = 16 << 10
-
-func (r *headReader) Read(b []byte) (int, error) {
-	if r.past {
-		_, err := io.Copy(io.Discard, r.from)
-		if err == nil {
-			err = io.EOF
-		}
-		return 0, err
-	}
-	n, err := r.from.Read(b)
-	if i := bytes.IndexByte(b[:n], '\n'); i >= 0 {
-		r.past = true
-		return i + 1, err
-	}
-	if r.size += n; r.size > maxHandshake {
-		r.past = true
-		b[max(n-1, 0)] = '\n'
-	}
-	return n, err
-}
-
-func (r *headReader) Close() error { return r.from.Close() }
-
-// tapReader shows what is read to words.
-type tapReader struct {
-	io.ReadCloser
-	tap *words
-}
-
-func (r *tapReader) Read(b []byte) (int, error) {
-	n, err := r.ReadCloser.Read(b)
-	r.tap.write(b[:n])
-	return n, err
-}
-
-// words keeps the last line of a stream, or the panic that a Go program dies of.
-type words struct {
-	mu    sync.Mutex // guards what follows
-	line  []byte     // the one being read, cut at maxWords
-	final string
-	panic bool
-}
-
-const maxWords = 512
-
-func (w *words) write(b []byte) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for len(b) > 0 {
-		line, rest, ended := bytes.Cut(b, []byte{'\n'})
-		w.line = append(w.line, line[:min(len(line), maxWords-len(w.line))]...)
-		if ended {
-			w.keep()
-		}
-		b = rest
-	}
-}
-
-// keep takes the line that has just ended.
-func (w *words) keep() {
-	line := strings.TrimSpace(string(w.line))
-	w.line = w.line[:0]
-	if line == "" || w.panic {
-		return
-	}
-	w.panic = strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")
-	var logged struct {
-		Message string `json:"@message"`
-		Error   string `json:"error"`
-		Level   string `json:"@level"`
-	}
-	if json.Unmarshal([]byte(line), &logged) == nil && logged.Message != "" {
-		if logged.Level == "debug" || logged.Level == "trace" {
-			return // go-plugin's own chatter
-		}
-		line = strings.TrimSuffix(logged.Message+": "+logged.Error, ": ")
-	}
-	w.final = line
-}
-
-func (w *words) last() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.final == "" {
-		return clip(strings.TrimSpace(string(w.line)), maxWords)
-	}
-	return clip(w.final, maxWords)
 }
 
 // headline is the first line of an error: go-plugin adds paragraphs, and quotes at length.

@@ -36,8 +36,9 @@ type Launch struct {
 // Process is a running plugin.
 type Process struct {
 	*Conn
-	client *plugin.Client
-	child  *child
+	client   *plugin.Client
+	settings *plugin.ClientConfig // the client's, which it reads again when it connects
+	child    *child
 }
 
 // Open starts the plugin and shakes hands. Its errors hold the path and the plugin's last words.
@@ -50,7 +51,8 @@ func Open(ctx context.Context, l Launch) (*Process, error) {
 		l.Timeout = 10 * time.Second
 	}
 	p := &Process{child: newChild(l)}
-	p.client = plugin.NewClient(p.config(l))
+	p.settings = p.config(l)
+	p.client = plugin.NewClient(p.settings)
 	stop := context.AfterFunc(ctx, p.child.kill)
 	conn, err := p.dial()
 	if !stop() {
@@ -85,8 +87,17 @@ func (p *Process) config(l Launch) *plugin.ClientConfig {
 	}
 }
 
-// dial waits for the handshake and finds the service.
+// dial waits for the handshake and finds the service. A plugin in a language whose TLS cannot
+// do what go-plugin asks for (P-521 keys, for one) sends no certificate; then the kernel has to
+// vouch for whoever listens.
 func (p *Process) dial() (*Conn, error) {
+	if _, err := p.client.Start(); err != nil {
+		return nil, err
+	}
+	if !p.child.stdout.certified() {
+		p.settings.TLSConfig = nil
+		p.settings.GRPCDialOptions = append(p.settings.GRPCDialOptions, grpc.WithContextDialer(p.child.dialPeer))
+	}
 	rpc, err := p.client.Client()
 	if err != nil {
 		return nil, err
