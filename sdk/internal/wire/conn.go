@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -111,6 +112,10 @@ func plain(err error) error {
 	case codes.Canceled:
 		return fmt.Errorf("cancelled: %w", context.Canceled)
 	case codes.Unavailable:
+		// grpc writes it with a capital or a small e.
+		if _, why, ok := strings.Cut(s.Message(), "rror while dialing: "); ok {
+			return errors.New("no connection to its process: " + clip(why, MaxReason))
+		}
 		return errors.New("the connection to its process broke")
 	case codes.Unimplemented:
 		return errors.New("it does not speak the protocol of checks: " + s.Message())

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // Launch says how to start a plugin process.
@@ -53,10 +54,18 @@ func Open(ctx context.Context, l Launch) (*Process, error) {
 	p := &Process{child: newChild(l)}
 	p.settings = p.config(l)
 	p.client = plugin.NewClient(p.settings)
-	stop := context.AfterFunc(ctx, p.child.kill)
+	// The handshake has a limit of its own, which says more: it comes first.
+	limited, cancel := context.WithTimeoutCause(ctx, l.Timeout+time.Second, errMute)
+	defer cancel()
+	stop := context.AfterFunc(limited, p.child.kill)
 	conn, err := p.dial()
+	if err == nil {
+		if err = conn.Ping(limited); err != nil { // go-plugin is content with a socket that nobody reads
+			err = fmt.Errorf("it does not speak gRPC: %w", err)
+		}
+	}
 	if !stop() {
-		err = ctx.Err() // whatever else happened, that is why
+		err = context.Cause(limited) // whatever else happened, that is why
 	}
 	if err != nil {
 		p.Kill()
@@ -65,6 +74,9 @@ func Open(ctx context.Context, l Launch) (*Process, error) {
 	p.Conn = conn
 	return p, nil
 }
+
+// errMute is what a plugin deserves that shakes hands and then says nothing.
+var errMute = errors.New("it does not speak gRPC: no answer in time")
 
 func (p *Process) config(l Launch) *plugin.ClientConfig {
 	return &plugin.ClientConfig{
@@ -83,6 +95,7 @@ func (p *Process) config(l Launch) *plugin.ClientConfig {
 		SyncStderr:       printed(l.Logger, "stderr"),
 		GRPCDialOptions: []grpc.DialOption{
 			grpc.WithDefaultCallOptions(callOptions()...),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: l.Timeout}),
 		},
 	}
 }
