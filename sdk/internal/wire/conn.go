@@ -63,6 +63,7 @@ const afterDeadline = 500 * time.Millisecond
 // Probe implements sdk.Checker.
 func (c *Conn) Probe(ctx context.Context, t sdk.Target, o sdk.Options) sdk.Verdict {
 	req := &checkv1.ProbeRequest{Target: toTarget(t), Options: toOptions(o)}
+	call := ctx
 	if at, ok := ctx.Deadline(); ok {
 		req.Remaining = max(int64(time.Until(at)), 1)
 		longer, cancel := context.WithDeadline(context.WithoutCancel(ctx), at.Add(afterDeadline))
@@ -72,9 +73,9 @@ func (c *Conn) Probe(ctx context.Context, t sdk.Target, o sdk.Options) sdk.Verdi
 				cancel()
 			}
 		})()
-		ctx = longer
+		call = longer
 	}
-	r, err := c.rpc.Probe(ctx, req, callOptions()...)
+	r, err := c.rpc.Probe(call, req, callOptions()...)
 	if err != nil {
 		return sdk.Unknown("the plugin gave no verdict: %v", plain(err))
 	}
