@@ -101,13 +101,10 @@ func (s byteSet) folded(rules charset) byteSet {
 // alphabet says which rune stands for a byte in the engine's input.
 type alphabet bool
 
-const (
-	// privateHigh maps 0x80-0xff into the private use area, where no Unicode
-	// table of the engine (\b, case folding) knows them: byte semantics.
-	privateHigh alphabet = false
-	// latinHigh maps every byte to the code point of its value: Unicode semantics.
-	latinHigh alphabet = true
-)
+// latinHigh maps every byte to the code point of its value: Unicode semantics. The zero value
+// maps 0x80-0xff into the private use area, where no Unicode table of the engine (\b, case
+// folding) knows them: byte semantics.
+const latinHigh alphabet = true
 
 // privateBase + 0x80 is U+E080.
 const privateBase = 0xE000
