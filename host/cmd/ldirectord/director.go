@@ -141,6 +141,7 @@ func (d *director) Reload(ctx context.Context) error {
 		return &control.Refused{Text: err.Error(), Code: code}
 	}
 	d.current = cfg
+	d.kinds.pool.Refresh()
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
 	}
