@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ldirectord/ldirectord/config"
+)
+
+func testKinds(t *testing.T) *kinds {
+	t.Helper()
+	k := newKinds(t.TempDir(), slog.New(slog.DiscardHandler))
+	k.open(t.TempDir(), "")
+	t.Cleanup(func() { k.close(context.Background()) })
+	return k
+}
+
+func TestLookup(t *testing.T) {
+	k := testKinds(t)
+	if info, err := k.Lookup("connect"); err != nil || info.Network != "tcp" {
+		t.Errorf("connect: got %+v, %v", info, err)
+	}
+	if _, err := k.Lookup("dns"); err == nil || !strings.Contains(err.Error(), "dns is not built yet") || errors.Is(err, config.ErrUnknownService) {
+		t.Errorf("dns: got %v", err)
+	}
+	if _, err := k.Lookup("nosuch"); !errors.Is(err, config.ErrUnknownService) || !strings.Contains(err.Error(), "ldirectord-check-nosuch in "+k.dir) {
+		t.Errorf("nosuch: got %v", err)
+	}
+	// One of ours that is missing is an installation with a hole, not an unknown word.
+	if _, err := k.Lookup("https"); err == nil || errors.Is(err, config.ErrUnknownService) || !strings.Contains(err.Error(), "ldirectord-check-https in "+k.dir) {
+		t.Errorf("https: got %v", err)
+	}
+}
+
+func TestPluginDirs(t *testing.T) {
+	t.Setenv("LDIRECTORD_PLUGIN_PATH", "/a:relative:/b")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"/configured", "/a", "/b", filepath.Join(filepath.Dir(self), "plugins"),
+		"/usr/local/lib/ldirectord/plugins", "/usr/lib/ldirectord/plugins",
+	}
+	if got := pluginDirs("/configured"); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestIdleDirectivesAreNamed(t *testing.T) {
+	text := "emailalert = root@localhost\nvirtual = 10.0.0.1:80\n\treal = 10.0.0.2:80 gate\n\tchecktype = on\n\tmonitorfile = /tmp/m\n"
+	path := filepath.Join(t.TempDir(), "web.cf")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := load(t.Context(), &config.Loader{OpenCatalog: testKinds(t).open}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range idleDirectives(cfg) {
+		got = append(got, strings.TrimPrefix(w.String(), path))
+	}
+	want := []string{
+		":1:1: emailalert: accepted, but this version does not act on it",
+		":5:2: monitorfile: accepted, but this version does not act on it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !slices.ContainsFunc(cfg.Warnings, func(p config.Problem) bool { return p.Directive == "monitorfile" }) {
+		t.Error("not among the warnings")
+	}
+}
+
+func TestUnresolved(t *testing.T) {
+	cfg := &config.Config{Services: []config.Service{
+		{Unresolved: true},
+		{Fallback: &config.Fallback{Unresolved: true}, Servers: []config.Server{{}, {Unresolved: true}}},
+	}}
+	if got := unresolved(cfg); got != 3 {
+		t.Errorf("got %d, want 3", got)
+	}
+}
