@@ -28,6 +28,10 @@ test: ## all that CI runs: check, race detector, real kernel, real servers, the 
 test-long: ## what does not fit into test: fuzzing, the race detector on everything, many random tables
 	@scripts/test long
 
+.PHONY: new-check
+new-check: ## NAME=x [DIR=path]: a check that works, to start from
+	@scripts/new-check "$(NAME)" "$(DIR)" "$(MODULE)"
+
 .PHONY: proto
 proto: ## generate the Go code of proto/ again
 	@scripts/proto
