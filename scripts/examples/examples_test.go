@@ -101,6 +101,15 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 	}
 }
 
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // run runs a command that must succeed, and gives back all that it printed.
 func run(t *testing.T, dir string, command ...string) string {
 	t.Helper()
