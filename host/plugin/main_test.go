@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 	case name == "liar":
 		serveLiar()
 	default:
-		serve.Main(good)
+		serve.Main(good, serve.ReadPaths("/proc"))
 	}
 }
 

@@ -327,7 +327,10 @@ func TestPrivileges(t *testing.T) {
 		t.Errorf("open files: %s", v.Reason)
 	}
 	who := v.Transcript
-	for _, want := range []string{"NoNewPrivs:\t1", " drwx------\n", "LANG=C", "GOMEMLIMIT"} {
+	for _, want := range []string{
+		"NoNewPrivs:\t1", " drwx------\n", "LANG=C", "GOMEMLIMIT", "Umask:\t0077\n",
+		"CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "CapAmb:\t0000000000000000",
+	} {
 		if !strings.Contains(who, want) {
 			t.Errorf("lacks %q:\n%s", want, who)
 		}
@@ -337,10 +340,20 @@ func TestPrivileges(t *testing.T) {
 			t.Errorf("has %q", never)
 		}
 	}
-	if !slices.ContainsFunc(strings.Split(who, "\n"), func(line string) bool {
-		return strings.HasPrefix(line, "Max core file size        0 ")
-	}) {
-		t.Errorf("may dump core:\n%s", who)
+	if strings.Count(v.Reason, "/dev/null") != 1 {
+		t.Errorf("standard input, and nothing else, is the null device: %s", v.Reason)
+	}
+	limits := map[string]string{}
+	for line := range strings.Lines(who) {
+		if name, ok := strings.CutPrefix(line, "Max "); ok {
+			limits[strings.TrimSpace(name[:22])] = strings.Join(strings.Fields(name[22:])[:2], " ")
+		}
+	}
+	if limits["core file size"] != "0 0" || limits["file size"] != "16777216 16777216" {
+		t.Errorf("limits, soft and hard: %v", limits)
+	}
+	if soft, hard, _ := strings.Cut(limits["open files"], " "); soft != hard {
+		t.Errorf("open files: %s of %s", soft, hard)
 	}
 	if os.Geteuid() != 0 {
 		t.Log("NOT ROOT: that plugins run as another user was not tried")
@@ -349,7 +362,7 @@ func TestPrivileges(t *testing.T) {
 		}
 		return
 	}
-	if strings.Contains(who, "uid 0\n") || !strings.Contains(who, "CapEff:\t0000000000000000") || !strings.Contains(who, "Groups:\t \n") {
+	if strings.Contains(who, "uid 0\n") || !strings.Contains(who, "CapBnd:\t0000000000000000") || !strings.Contains(who, "Groups:\t \n") {
 		t.Errorf("runs with rights:\n%s", who)
 	}
 }

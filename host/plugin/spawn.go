@@ -37,13 +37,12 @@ func newSpawner() *spawner {
 
 func (s *spawner) run() {
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-	const setNoNewPrivs = 38
-	_, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, setNoNewPrivs, 1, 0, 0, 0, 0)
+	err := confineThread()
 	for {
 		select {
 		case job := <-s.jobs:
-			if errno != 0 {
-				job.err <- fmt.Errorf("set no_new_privs: %w", errno)
+			if err != nil {
+				job.err <- err
 				continue
 			}
 			closeOnExec()
@@ -62,18 +61,48 @@ func (s *spawner) start(cmd *exec.Cmd) error {
 		return errClosed
 	}
 	if err := <-job.err; err != nil {
-		return err
+		return explainDenial(cmd, err)
 	}
-	moreFiles(cmd.Process.Pid)
+	limitProcess(cmd.Process.Pid)
 	return nil
 }
 
 // close must only be called when all processes have ended: the kernel kills what is left.
 func (s *spawner) close() { close(s.done) }
 
-// startWithoutCore keeps a plugin, which may hold secrets, from dumping core. The limit is set around
-// the fork: to set another process's, prlimit(2), takes a capability that the daemon may lack.
-// An address space limit would break Go programs, which reserve far more than they use.
+// confineThread takes from this thread, and so from its children, the ways to get rights, and
+// closes the files that they make to others. The rest of the daemon keeps what it has.
+func confineThread() error {
+	const (
+		setNoNewPrivs   = 38 // prctl(2)
+		dropBounding    = 24
+		ambient         = 47
+		ambientClearAll = 4
+		lastCapability  = 63 // more than there are: the kernel refuses numbers that it does not know
+	)
+	prctl := func(option, arg uintptr) syscall.Errno {
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, option, arg, 0, 0, 0, 0)
+		return errno
+	}
+	if errno := prctl(setNoNewPrivs, 1); errno != 0 {
+		return fmt.Errorf("set no_new_privs: %w", errno)
+	}
+	// A daemon that is not root has its capabilities as ambient ones, which children would inherit.
+	if errno := prctl(ambient, ambientClearAll); errno != 0 && errno != syscall.EINVAL { // before 4.3 there are none
+		return fmt.Errorf("clear ambient capabilities: %w", errno)
+	}
+	for c := range uintptr(lastCapability + 1) {
+		_ = prctl(dropBounding, c) // EPERM without CAP_SETPCAP: no_new_privs alone must do
+	}
+	if err := syscall.Unshare(syscall.CLONE_FS); err != nil {
+		return fmt.Errorf("get an umask of the thread's own: %w", err)
+	}
+	syscall.Umask(0o077)
+	return nil
+}
+
+// startWithoutCore keeps a plugin, which may hold secrets, from dumping core from its first
+// moment: the limit is set around the fork.
 func startWithoutCore(cmd *exec.Cmd) error {
 	var ours syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &ours); err != nil {
@@ -93,19 +122,27 @@ func closeOnExec() {
 	_, _, _ = syscall.RawSyscall(closeRange, 3, math.MaxUint32, cloexec)
 }
 
-// moreFiles lets a plugin have as many sockets as it may. A Go program does so by itself.
-func moreFiles(pid int) {
-	const nofile = 7
-	var files syscall.Rlimit
-	prlimit := func(set, get *syscall.Rlimit) {
-		// A failure leaves the inherited limit, which is no worse than ours.
-		_, _, _ = syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), nofile,
+// maxFile is the size in bytes of the largest file that a plugin may write.
+const maxFile = 16 << 20
+
+// limitProcess bounds what a plugin, which has just been started, may use for good: no core, small
+// files, and as many sockets as it may have. To set another user's takes CAP_SYS_RESOURCE: without it
+// a plugin keeps what it inherited. Not bounded are address space, of which Go programs reserve far
+// more than they use (GOMEMLIMIT bounds that), and processes, which the kernel counts per user, others
+// that run as the same user included.
+func limitProcess(pid int) {
+	const nofile = 7 // RLIMIT_NOFILE, which package syscall adjusts behind one's back
+	prlimit := func(resource uintptr, set, get *syscall.Rlimit) {
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_PRLIMIT64, uintptr(pid), resource,
 			uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(get)), 0, 0)
 	}
-	prlimit(nil, &files)
-	if files.Cur < files.Max {
-		files.Cur = files.Max
-		prlimit(&files, nil)
+	prlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}, nil)
+	var its syscall.Rlimit
+	if prlimit(syscall.RLIMIT_FSIZE, nil, &its); its.Max > maxFile {
+		prlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: maxFile, Max: maxFile}, nil)
+	}
+	if prlimit(nofile, nil, &its); its.Cur < its.Max {
+		prlimit(nofile, &syscall.Rlimit{Cur: its.Max, Max: its.Max}, nil)
 	}
 }
 

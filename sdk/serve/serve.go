@@ -20,11 +20,11 @@ type Logger = wire.Logger
 
 // Main serves a check until the director ends it. Started by hand, the program says what it is and
 // how to use it, and exits with 0 when that was asked for (--help) and 1 when not. It does
-// not return.
-func Main[O any](c sdk.Check[O]) { Checker(c.Checker()) }
+// not return. What the program may reach is in the words of ReadPaths.
+func Main[O any](c sdk.Check[O], options ...Option) { Checker(c.Checker(), options...) }
 
 // Checker is Main for a check that was made otherwise than by sdk.Check.
-func Checker(c sdk.Checker) {
+func Checker(c sdk.Checker, options ...Option) {
 	if os.Getenv(wire.CookieKey) != wire.CookieValue {
 		os.Exit(byHand(c, os.Args, os.Stdout, os.Stderr))
 	}
@@ -32,7 +32,9 @@ func Checker(c sdk.Checker) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	wire.Serve(c, newLogger(os.Stderr))
+	log := newLogger(os.Stderr)
+	confine(options, log)
+	wire.Serve(c, log)
 	os.Exit(0)
 }
 
