@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -48,6 +49,9 @@ func (f *CAFile) UnmarshalText(text []byte) error {
 		return nil
 	}
 	pem, err := os.ReadFile(string(text))
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w (a plugin runs as an unprivileged user and reads files below /etc, /usr, /opt and /srv alone)", err)
+	}
 	if err != nil {
 		return err
 	}
