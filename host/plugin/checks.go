@@ -64,7 +64,7 @@ func (p *process) start(r *Runner, due []sdk.Due) {
 			refused = append(refused, sdk.Result{ID: d.ID, Verdict: sdk.Unknown("%s", why)})
 			continue
 		}
-		p.takeOff(c, now.Add(d.Remaining))
+		p.takeOff(c, now, d.Remaining)
 		if p.phase == running && p.turn(c) {
 			batch = append(batch, sdk.Due{ID: c.wire, Remaining: d.Remaining})
 		}
@@ -98,8 +98,9 @@ func (p *process) refusal(c *check, now time.Time) string {
 }
 
 // takeOff puts c's probe in flight, held at first. mu is held.
-func (p *process) takeOff(c *check, deadline time.Time) {
-	c.flight, c.deadline = held, deadline
+func (p *process) takeOff(c *check, now time.Time, remaining time.Duration) {
+	deadline := now.Add(remaining)
+	c.flight, c.deadline, c.whole, c.short = held, deadline, remaining, false
 	p.inFlight++
 	at := p.sweepOf(deadline.Add(p.pool.o.timing.grace))
 	p.cuts[at] = append(p.cuts[at], c.wire)
@@ -120,6 +121,24 @@ func (p *process) turn(c *check) bool {
 	return true
 }
 
+// rest is what a held probe, whose turn has come, has left of its time; none when that is over. It
+// notes when it is little: a verdict that the server was too late then means nothing. mu is held.
+func (c *check) rest() (sdk.Due, bool) {
+	left := time.Until(c.deadline)
+	c.short = left < c.whole*9/10
+	return sdk.Due{ID: c.wire, Remaining: left}, left > 0
+}
+
+// fair is v, unless v says that a server was late which did not have its time. mu is held.
+func (c *check) fair(v sdk.Verdict) sdk.Verdict {
+	const nearly = 50 * time.Millisecond
+	late := v.Code == sdk.CodeTimeout || v.Code == sdk.CodeL4Timeout || time.Until(c.deadline) < nearly
+	if !c.short || v.Status != sdk.StatusDown || !late {
+		return v
+	}
+	return sdk.Unknown("the plugin was not ready in time, and what was left of %v was not enough: %s", c.whole, v.Reason)
+}
+
 // land ends c's flight, and gives the next suspect its turn. mu is held.
 func (p *process) land(c *check) {
 	c.flight = resting
@@ -131,9 +150,12 @@ func (p *process) land(c *check) {
 	for len(p.queue) > 0 && p.suspect == nil {
 		next := p.queue[0]
 		p.queue = p.queue[1:]
-		if next.flight == held && p.phase == running && p.checks[next.wire] == next {
+		if next.flight != held || p.phase != running || p.checks[next.wire] != next {
+			continue
+		}
+		if d, ok := next.rest(); ok { // else it is cut off
 			p.turn(next)
-			p.session.stream.Start([]sdk.Due{{ID: next.wire, Remaining: max(time.Until(next.deadline), 0)}})
+			p.session.stream.Start([]sdk.Due{d})
 		}
 	}
 }
@@ -156,8 +178,9 @@ func (p *process) deliver(s *session, batch []sdk.Result) error {
 			continue
 		}
 		c.crashes = 0
+		v := c.fair(one.Verdict)
 		p.land(c)
-		byRunner[c.runner] = append(byRunner[c.runner], sdk.Result{ID: c.id, Verdict: p.secrets.verdict(one.Verdict)})
+		byRunner[c.runner] = append(byRunner[c.runner], sdk.Result{ID: c.id, Verdict: p.secrets.verdict(v)})
 	}
 	for r, results := range byRunner {
 		r.post(results...)
@@ -168,10 +191,11 @@ func (p *process) deliver(s *session, batch []sdk.Result) error {
 	return nil
 }
 
-// sweepOf is the number of the first sweep at or after t.
+// sweepOf is the number of the first sweep at or after t. It counts from a moment of this process's, since
+// the clock on the wall may be set.
 func (p *process) sweepOf(t time.Time) int64 {
-	every := int64(p.pool.o.timing.sweep)
-	return (t.UnixNano() + every - 1) / every
+	every := p.pool.o.timing.sweep
+	return int64((t.Sub(p.born) + every - 1) / every)
 }
 
 // arm makes sure that a sweep comes. mu is held.
@@ -189,7 +213,7 @@ func (p *process) sweep() {
 	p.armed = false
 	now := time.Now()
 	for at, wires := range p.cuts {
-		if at > now.UnixNano()/int64(p.pool.o.timing.sweep) {
+		if at > int64(now.Sub(p.born)/p.pool.o.timing.sweep) {
 			continue
 		}
 		delete(p.cuts, at)

@@ -62,13 +62,28 @@ func (b *bridge) Accept(name string, level hclog.Level, msg string, args ...any)
 	attrs := []any{"from", name}
 	for i := 0; i+1 < len(args) && i < 32; i += 2 {
 		if key := fmt.Sprint(args[i]); key != "timestamp" {
-			attrs = append(attrs, b.clean(key), b.clean(fmt.Sprint(args[i+1])))
+			attrs = append(attrs, fieldKey(b.clean(key)), b.clean(fmt.Sprint(args[i+1])))
 		}
 	}
 	if missed > 0 {
 		attrs = append(attrs, "dropped", missed)
 	}
 	b.log.Log(ctx, to, b.clean(msg), attrs...)
+}
+
+// fieldKey keeps a plugin from writing what would look like a line, or a field, of the daemon's own.
+func fieldKey(key string) string {
+	key = strings.Map(func(r rune) rune {
+		if 'a' <= r|0x20 && r|0x20 <= 'z' || '0' <= r && r <= '9' || r == '_' || r == '-' || r == '.' {
+			return r
+		}
+		return '_'
+	}, key)
+	switch strings.ToLower(key) {
+	case "", "time", "level", "msg", "source", "plugin", "pool", "from", "dropped":
+		return key + "_"
+	}
+	return key
 }
 
 func (b *bridge) clean(s string) string {

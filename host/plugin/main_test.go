@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 		select {}
 	case name == "silent":
 		select {}
+	case name == "slow":
+		<-time.After(700 * time.Millisecond) // which is what it is for
+		serve.Main(good)
 	case name == "liar":
 		serveLiar()
 	default:
@@ -85,7 +88,7 @@ func withPlugins(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for _, name := range []string{"fails", "future", "silent", "liar"} {
+	for _, name := range []string{"fails", "future", "silent", "liar", "slow"} {
 		err = os.Link(first, filepath.Join(dir, prefix+name))
 	}
 	if err == nil {
@@ -125,7 +128,7 @@ type options struct {
 
 var good = sdk.Check[options]{
 	Name: "good", Version: "1", Port: 80, Probe: act,
-	Services: []sdk.Service{{Name: "good"}, {Name: "twin", Port: 443}},
+	Services: []sdk.Service{{Name: "good"}, {Name: "twin", Port: 443}, {Name: "slow"}},
 }
 
 // act behaves as its options say.
@@ -151,6 +154,7 @@ func act(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
 	case "log":
 		l := serve.Log(ctx)
 		l.Warn("the word is "+o.Passwd, "passwd", o.Passwd, "n", 1)
+		l.Warn("keys", "msg", "m", "a b\n[x", "v")
 		for i := range 5000 {
 			l.Error("flood", "i", i)
 		}

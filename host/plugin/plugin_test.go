@@ -21,7 +21,7 @@ import (
 func TestDescribeAndValidate(t *testing.T) {
 	p, _ := newPool(t, nil)
 	info, err := p.Describe(t.Context(), "twin")
-	if err != nil || info.Name != "good" || len(info.Services) != 2 {
+	if err != nil || info.Name != "good" || len(info.Services) != 3 {
 		t.Fatalf("%+v, %v", info, err)
 	}
 	if err := p.Validate(t.Context(), "good", sdk.Options{"act": "up"}); err != nil {
@@ -36,7 +36,7 @@ func TestDescribeAndValidate(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	all := p.Status()
-	if len(all) != 1 || all[0].State != "running" || all[0].PID == 0 || !slices.Equal(all[0].Services, []string{"good", "twin"}) {
+	if len(all) != 1 || all[0].State != "running" || all[0].PID == 0 || !slices.Equal(all[0].Services, []string{"good", "twin", "slow"}) {
 		t.Errorf("one process for both services: %+v", all)
 	}
 }
@@ -161,7 +161,7 @@ func TestCulpritIsSetAside(t *testing.T) {
 		t.Errorf("culprit: %+v", v)
 	}
 	r.Start(due(200*time.Millisecond, all[0]))
-	r.Start(due(2*time.Second, all[1]))
+	r.Start(due(3*time.Second, all[1]))
 	for id, v := range collect(t, r, 2) {
 		if v.Reason != "waited" {
 			t.Errorf("innocent %d: %+v", id, v)
@@ -172,6 +172,50 @@ func TestCulpritIsSetAside(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "check set aside") {
 		t.Error("nothing in the log")
+	}
+}
+
+// What a plugin's slow start, or the queue of suspects, takes from a probe's time must not count
+// against the server: to be late then means nothing.
+func TestProbeThatWasHeldIsJudgedFairly(t *testing.T) {
+	p, _ := newPool(t, nil)
+	r := runner(t, p, "slow")
+	for id, what := range []string{"up", "down", "wait"} {
+		r.Register(uint64(id), target("slow"), sdk.Options{"act": what})
+	}
+	r.Start(due(2*time.Second, 0, 1, 2))
+	got := collect(t, r, 3)
+	if got[0].Status != sdk.StatusUp || got[1].Status != sdk.StatusDown {
+		t.Errorf("who answered has said how it is: %+v", got)
+	}
+	if v := got[2]; v.Status != sdk.StatusUnknown || !strings.Contains(v.Reason, "not ready in time") {
+		t.Errorf("late with less than its time: %+v", v)
+	}
+	r.Start(due(50*time.Millisecond, 2))
+	if v := collect(t, r, 1)[2]; v.Status != sdk.StatusDown {
+		t.Errorf("late with all of its time: %+v", v)
+	}
+}
+
+func TestSuspectBehindABlackHole(t *testing.T) {
+	p, _ := newPool(t, nil)
+	r := runner(t, p, "good")
+	r.Register(1, target("good"), sdk.Options{"act": "wait"})
+	r.Register(2, target("good"), sdk.Options{"act": "wait"})
+	r.Register(3, target("good"), sdk.Options{"act": "die"})
+	r.Register(4, target("good"), nil)
+	r.Start(due(5*time.Second, 1, 2))
+	r.Start(due(5*time.Second, 3))
+	collect(t, r, 3)
+	until(t, r, 4, isUp)
+	r.Start(due(400*time.Millisecond, 1))
+	r.Start(due(500*time.Millisecond, 2))
+	got := collect(t, r, 2)
+	if v := got[2]; v.Status != sdk.StatusUnknown {
+		t.Errorf("its turn came when a fifth of its time was left: %+v", v)
+	}
+	if v := got[1]; v.Status != sdk.StatusDown {
+		t.Errorf("who had all of its time is late: %+v", v)
 	}
 }
 
@@ -263,6 +307,7 @@ func TestLogsAreBridged(t *testing.T) {
 	text := log.String()
 	for _, want := range []string{
 		`level=WARN msg="the word is ***"`, "passwd=***", "n=1", "service=good", "target=127.0.0.1:80", "plugin=" + plugins,
+		"msg_=m", "a_b__x=v",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("log lacks %q", want)

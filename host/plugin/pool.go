@@ -229,10 +229,12 @@ func (p *Pool) Refresh() {
 		}
 	}
 	p.mu.Unlock()
+	var each sync.WaitGroup
 	for _, one := range stale {
-		one.log.Info("plugin changed on disk: shutting its old process down", "plugin", one.key.path)
-		one.close()
+		one.log.Info("plugin changed on disk: shutting its old process down")
+		each.Go(one.close)
 	}
+	each.Wait()
 }
 
 // Close ends all plugins, asking first, and closes the Results of all runners. When ctx ends before

@@ -44,6 +44,7 @@ type process struct {
 	log    *slog.Logger
 	ctx    context.Context // ends with the process
 	cancel context.CancelFunc
+	born   time.Time
 	ended  chan struct{} // closed when the supervisor has ended
 	wanted chan struct{} // capacity 1: somebody needs it
 	hung   chan struct{} // capacity 1: a probe was cut off
@@ -78,7 +79,7 @@ func newProcess(p *Pool, k processKey, b binary) *process {
 		log = log.With("pool", k.pool)
 	}
 	one := &process{
-		pool: p, key: k, log: log, ctx: ctx, cancel: cancel, bin: b,
+		pool: p, key: k, log: log, ctx: ctx, cancel: cancel, bin: b, born: time.Now(),
 		ended:   make(chan struct{}),
 		wanted:  make(chan struct{}, 1),
 		hung:    make(chan struct{}, 1),

@@ -32,9 +32,11 @@ type check struct {
 	options sdk.Options
 
 	flight   flight
-	deadline time.Time // of the probe in flight
-	crashes  int       // in a row that it was in flight in
-	aside    time.Time // until when it is set aside
+	deadline time.Time     // of the probe in flight
+	whole    time.Duration // of its time, of which it may have spent some being held
+	short    bool          // it took off with so little of its time left that being late is not the server's fault
+	crashes  int           // in a row that it was in flight in
+	aside    time.Time     // until when it is set aside
 }
 
 // flight is where a check's probe is.

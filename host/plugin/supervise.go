@@ -129,8 +129,11 @@ func (p *process) up(s *session) {
 	for wire, c := range p.checks {
 		p.secrets.add(p.info, c.options)
 		s.stream.Register(wire, c.target, c.options)
-		if c.flight == held && p.turn(c) {
-			batch = append(batch, sdk.Due{ID: wire, Remaining: max(time.Until(c.deadline), 0)})
+		if c.flight != held {
+			continue
+		}
+		if d, ok := c.rest(); ok && p.turn(c) { // one whose time is over is cut off
+			batch = append(batch, d)
 		}
 	}
 	if len(batch) > 0 {
