@@ -19,7 +19,8 @@ type ServerRef struct {
 	Server  lvs.ServerKey
 }
 
-// Memory returns what to remember now.
+// Memory returns what to remember now: at the end, what is remembered for names that have no
+// address yet.
 func (s *State) Memory() Memory {
 	var m Memory
 	for _, v := range s.services {
@@ -32,5 +33,7 @@ func (s *State) Memory() Memory {
 			}
 		}
 	}
+	m.Drained = append(m.Drained, s.waiting.Drained...)
+	m.FallbackStarted = append(m.FallbackStarted, s.waiting.FallbackStarted...)
 	return m
 }

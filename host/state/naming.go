@@ -47,6 +47,8 @@ func (t Transition) Text() string {
 		return weighted("Readd Quiescent")
 	case Deleted:
 		return "Deleted " + kind + " server: " + server
+	case KeptServer:
+		return "Kept unknown real server: " + server
 	case PurgedServer:
 		return fmt.Sprintf("Purged %s server (%s): %s", kind, phase, server)
 	case AddedService:

@@ -18,6 +18,7 @@ type State struct {
 	watches     map[CheckID][]*watch
 	checks      []Check
 	maintenance Maintenance
+	waiting     Memory // of an earlier run, about servers and services whose names have no address yet
 }
 
 // Options is what New is told besides the configuration and the tables.
@@ -34,7 +35,8 @@ type Options struct {
 // check says otherwise, one that is absent goes in with its first success, a weight 0 is
 // lifted by the first success unless Options.Memory knows it for an operator's. Real servers of our
 // virtual services that the configuration does not know are purged; virtual services that
-// it does not know are somebody else's.
+// it does not know are somebody else's. While a name has no address, what may be meant by it is
+// kept instead, see KeptServer.
 //
 // At a reload prev is the state before, which is not altered: real servers that stay keep
 // their status and counts, whatever else changes, and new ones are adopted as at a start.
@@ -46,10 +48,11 @@ func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []
 	}
 	c := cause{at: o.Now, reason: "start", phase: "start"}
 	if prev != nil {
-		s.maintenance = prev.maintenance
+		s.maintenance, o.Memory = prev.maintenance, prev.waiting
 		c.reason, c.phase = "reload", "reload"
 	}
 	s.build()
+	s.waiting = s.unclaimed(o.Memory)
 	ts := s.dropped(prev, c)
 	for _, v := range s.services {
 		v.settleBy = o.Now.Add(startUp + v.patience)
@@ -72,12 +75,14 @@ func (s *State) build() {
 		}
 		v := &service{
 			cfg: cfg, byKey: map[lvs.ServerKey]*server{}, noted: map[lvs.Deviation]bool{},
+			kept:     map[lvs.ServerKey]lvs.RealServer{},
 			patience: cfg.CheckTimeout,
 		}
 		for j := range cfg.Servers {
 			line := &cfg.Servers[j]
 			if line.Unresolved {
 				v.waiting = true
+				v.names = append(v.names, line.Name)
 				continue
 			}
 			r := v.byKey[line.Key]
@@ -142,7 +147,7 @@ func (s *State) dropped(prev *State, c cause) []Transition {
 func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Transition {
 	found, exists := have[v.cfg.Key]
 	ts := v.announce(found, exists, c)
-	ts = append(ts, v.purge(found, c)...)
+	ts = append(ts, v.purge(old, found, c)...)
 	for _, r := range v.servers {
 		r.since = c.at
 		var before *server
@@ -170,7 +175,8 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 	} else {
 		v.adoptFallback(found, m)
 	}
-	return append(ts, v.balance(c)...)
+	ts = append(ts, v.balance(c)...)
+	return append(ts, v.tellKept(old, c)...)
 }
 
 // announce says whether the virtual service itself is new or changes.
@@ -184,19 +190,6 @@ func (v *service) announce(found lvs.Service, exists bool, c cause) []Transition
 	default:
 		return nil
 	}
-}
-
-// purge says which real servers of the table the configuration does not know.
-func (v *service) purge(found lvs.Service, c cause) []Transition {
-	var ts []Transition
-	for _, key := range slices.SortedFunc(maps.Keys(found.Servers), lvs.ServerKey.Compare) {
-		if v.find(key) == nil && !v.fallbackAt(key) {
-			t := c.transition(v, PurgedServer)
-			t.Server = key
-			ts = append(ts, t)
-		}
-	}
-	return ts
 }
 
 // carry takes over what was known of the same entry before a reload. A check keeps its
@@ -280,7 +273,7 @@ func (v *service) adoptFallback(found lvs.Service, m Memory) {
 	if slices.Contains(m.FallbackStarted, v.cfg.Key) {
 		v.started = v.cfg.FallbackCommand
 	}
-	if f := v.cfg.Fallback; f != nil && v.fallbackAt(f.Key) && v.find(f.Key) == nil {
+	if f := v.fallbackServer(); f != nil && v.find(f.Key) == nil {
 		_, v.fallback = found.Servers[f.Key]
 	}
 }
@@ -289,11 +282,15 @@ func (v *service) adoptFallback(found lvs.Service, m Memory) {
 // another one now, the new one takes its place; the old one, unknown by then, is purged.
 func (v *service) inherit(old *service, c cause) []Transition {
 	v.fallback = old.fallback
-	if !v.fallback || v.cfg.Fallback == nil || v.cfg.CheckType == config.Off {
+	is, was := v.fallbackServer(), old.fallbackServer()
+	if !v.fallback || is == nil {
 		return nil
 	}
-	if was := old.cfg.Fallback; was != nil && was.Key == v.cfg.Fallback.Key {
+	if was != nil && was.Key == is.Key {
 		return nil
 	}
-	return []Transition{v.fallbackTransition(c, Added)}
+	if got, in := old.kept[is.Key]; in && got == is.Server {
+		return nil // it was this one that was kept
+	}
+	return []Transition{c.fallbackTransition(v, is, Added)}
 }

@@ -141,26 +141,29 @@ func (v *service) balance(c cause) []Transition {
 		want = true
 	}
 	var ts []Transition
-	if want != v.fallback && v.cfg.Fallback != nil {
+	if f := v.fallbackServer(); want != v.fallback && f != nil {
 		change := Deleted
 		if want {
 			change = Added
 		}
-		ts = append(ts, v.fallbackTransition(c, change))
+		ts = append(ts, c.fallbackTransition(v, f, change))
 	}
 	if want != v.fallback {
 		v.fallback, v.view = want, nil
 	}
+	ts = append(ts, v.release(c)...)
 	return append(ts, v.command(c)...)
 }
 
-func (v *service) fallbackTransition(c cause, change Change) Transition {
+func (c cause) fallbackTransition(v *service, f *config.Fallback, change Change) Transition {
 	t := c.transition(v, change)
-	t.Server, t.Weight, t.Fallback = v.cfg.Fallback.Key, v.cfg.Fallback.Server.Weight, true
+	t.Server, t.Weight, t.Fallback = f.Key, f.Server.Weight, true
 	return t
 }
 
-// command keeps the fallbackcommand in step with the fallback, one start to one stop.
+// command keeps the fallbackcommand in step with the fallback, one start to one stop. One that
+// was started before a restart is stopped by the first real server that is up, and by nothing
+// that is merely not known yet.
 func (v *service) command(c cause) []Transition {
 	switch {
 	case v.fallback && v.settled && v.started == "" && v.cfg.FallbackCommand != "":
@@ -168,7 +171,7 @@ func (v *service) command(c cause) []Transition {
 		t := c.transition(v, FallbackStarted)
 		t.Command = v.started
 		return []Transition{t}
-	case v.started != "" && (!v.fallback || v.cfg.FallbackCommand == ""):
+	case v.started != "" && (v.up() || v.cfg.CheckType == config.Off || v.cfg.FallbackCommand == ""):
 		return []Transition{v.stopCommand(c)}
 	default:
 		return nil
@@ -228,7 +231,7 @@ func (s *State) Settle(at time.Time) []Transition {
 	for _, v := range s.services {
 		if !v.settled && !v.settleBy.After(at) {
 			v.settled, v.view = true, nil
-			ts = append(ts, v.balance(cause{at: at, reason: "no verdict within one timeout"})...)
+			ts = append(ts, v.balance(cause{at: at, reason: "no verdict in time"})...)
 		}
 	}
 	return ts

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"maps"
 	"time"
 
 	"github.com/ldirectord/ldirectord/config"
@@ -13,8 +14,11 @@ type service struct {
 	cfg     *config.Service
 	servers []*server // one for each entry of the table, in the order of the configuration
 	byKey   map[lvs.ServerKey]*server
-	// waiting says that a configured real server's name has no address yet.
+	// waiting says that a configured real server's name has no address yet, names which.
 	waiting bool
+	names   []string
+	// kept is what the table had and the configuration does not know, see keeping.
+	kept map[lvs.ServerKey]lvs.RealServer
 
 	// settled says that the fallback need not wait any longer: every real server has a
 	// verdict, or settleBy has passed.
@@ -122,9 +126,19 @@ func (c cause) serverTransition(v *service, r *server, change Change) Transition
 // find returns the entry of the table at key, nil when the configuration has none.
 func (v *service) find(key lvs.ServerKey) *server { return v.byKey[key] }
 
+// fallbackServer returns the fallback that the section may use; nil for none, or while its
+// name has no address.
+func (v *service) fallbackServer() *config.Fallback {
+	if f := v.cfg.Fallback; f != nil && !f.Unresolved && v.cfg.CheckType != config.Off {
+		return f
+	}
+	return nil
+}
+
 // fallbackAt tells whether key is that of the fallback, if the section may use one at all.
 func (v *service) fallbackAt(key lvs.ServerKey) bool {
-	return v.cfg.Fallback != nil && v.cfg.CheckType != config.Off && v.cfg.Fallback.Key == key
+	f := v.fallbackServer()
+	return f != nil && f.Key == key
 }
 
 // desired is what is asked for the virtual service now.
@@ -135,8 +149,9 @@ func (v *service) desired() lvs.Service {
 			want.Servers[r.key] = r.value
 		}
 	}
-	if v.fallback && v.cfg.Fallback != nil {
-		want.Servers[v.cfg.Fallback.Key] = v.cfg.Fallback.Server
+	maps.Copy(want.Servers, v.kept)
+	if f := v.fallbackServer(); v.fallback && f != nil {
+		want.Servers[f.Key] = f.Server
 	}
 	return want
 }

@@ -98,6 +98,9 @@ func (v *service) status() *ServiceStatus {
 	for d := range v.noted {
 		st.Deviations = append(st.Deviations, d.String())
 	}
+	for key := range v.kept {
+		st.Deviations = append(st.Deviations, "real server "+ServerName(key)+" ("+v.cfg.Key.String()+") is not in the configuration: kept while a name has no address")
+	}
 	slices.Sort(st.Deviations)
 	return st
 }

@@ -62,6 +62,9 @@ const (
 	FallbackStarted  // the moment of fallbackcommand start
 	FallbackStopped  // the moment of fallbackcommand stop
 	Deviated         // somebody else changed the table; reported once and left as it is
+	// KeptServer is a real server in the table that the configuration does not know. It is left there
+	// because a configured name has no address yet, and may be that of this server.
+	KeptServer
 )
 
 // Transition is one change of status, and why. Sinks (log, mail, fallbackcommand) live on it.

@@ -65,6 +65,8 @@ func (s *State) Drifted(last, have lvs.Table, at time.Time) (lvs.Table, []Transi
 		case d.Kind == lvs.ServiceMissing:
 			delete(next, d.Key)
 			ts = append(ts, c.transition(v, AddedService))
+		case v.acceptKept(d, next):
+			ts = append(ts, c.atServer(v, d.At))
 		case d.Kind == lvs.ServiceChanged || r == nil || (v.fallback && v.fallbackAt(d.At)):
 			ts = append(ts, v.note(d, c)...)
 		default:
@@ -89,9 +91,13 @@ func (v *service) note(d lvs.Deviation, c cause) []Transition {
 	}
 	v.noted[d] = true
 	v.view = nil
+	return []Transition{c.atServer(v, d.At)}
+}
+
+func (c cause) atServer(v *service, at lvs.ServerKey) Transition {
 	t := c.transition(v, Deviated)
-	t.Server = d.At
-	return []Transition{t}
+	t.Server = at
+	return t
 }
 
 // accept takes over what somebody did by hand to r, and enters it into next as if it had been
