@@ -32,7 +32,10 @@ func Status(w io.Writer, s control.Status, now time.Time) {
 		fmt.Fprintln(w, "kernel: "+plain(s.KernelError))
 	}
 	if s.ReloadError != "" {
-		fmt.Fprintf(w, "last reload, %s ago, changed nothing:\n%s\n", age(s.Reloaded, now), s.ReloadError)
+		fmt.Fprintf(w, "last reload, %s ago, changed nothing:\n", age(s.Reloaded, now))
+		for line := range strings.Lines(s.ReloadError) {
+			fmt.Fprintln(w, plain(strings.TrimRight(line, "\n")))
+		}
 	}
 }
 
@@ -91,7 +94,7 @@ func last(r control.RealServer) string {
 	if r.Check != nil {
 		text := r.Check.Status
 		if r.Check.Code != "" {
-			text += " [" + r.Check.Code + "]"
+			text += " [" + plain(r.Check.Code) + "]"
 		}
 		if r.Check.Reason != "" {
 			text += " " + plain(r.Check.Reason)

@@ -36,10 +36,11 @@ func listen(t *testing.T, d *director) *Client {
 	}
 	old.SetUnlinkOnClose(false)
 	old.Close()
-	s, err := Listen(path, d)
+	s, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Serve(d)
 	t.Cleanup(func() { s.Close(context.Background()) })
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
@@ -87,6 +88,38 @@ func TestReloadSaysWhy(t *testing.T) {
 	}
 }
 
+// TestCloseCancelsWhatIsUnderWay shows that a slow reload does not delay a stop.
+func TestCloseCancelsWhatIsUnderWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control.sock")
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := slow{begun: make(chan struct{})}
+	s.Serve(d)
+	answer := make(chan error, 1)
+	go func() { answer <- Dial(path).Reload(context.Background()) }()
+	<-d.begun
+	s.Close(context.Background())
+	if err := <-answer; err == nil {
+		t.Error("the reload succeeded")
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is still there: %v", err)
+	}
+}
+
+// slow is a daemon whose reload ends with its context alone.
+type slow struct{ begun chan struct{} }
+
+func (slow) Status(context.Context) Status { return Status{} }
+
+func (s slow) Reload(ctx context.Context) error {
+	close(s.begun)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func TestNobodyListens(t *testing.T) {
 	if _, err := Dial(filepath.Join(t.TempDir(), "none")).Status(t.Context()); err == nil {
 		t.Error("a status came from nowhere")
@@ -106,7 +139,7 @@ func TestReport(t *testing.T) {
 		Config: section, Key: key, AllDown: true,
 		Servers: []state.ServerStatus{
 			{
-				Key: one, Name: one.String(), Status: state.Down, Since: at, InTable: true, ByHand: "weight 3",
+				Key: one, Name: one.String(), Status: state.Down, Since: at, InTable: true, ByHand: "real server 10.0.0.2:80 (tcp:10.0.0.1:80) was changed: weight is 3, asked 0",
 				Asked: lvs.RealServer{Method: lvs.Masq},
 				Checks: []state.CheckStatus{
 					{ID: "a", Status: state.Up, At: at, Verdict: sdk.Up()},
@@ -115,7 +148,7 @@ func TestReport(t *testing.T) {
 			},
 			{Name: "www.example:80", Unresolved: true},
 			{Name: "10.0.0.4:80", Maintenance: "being rebuilt", Status: state.Down},
-			{Name: "10.0.0.5:80", Off: true},
+			{Name: "10.0.0.5:80", Off: true, Config: &config.Server{Server: lvs.RealServer{Method: lvs.IPIP}}},
 			{Name: "10.0.0.6:80", Status: state.Up},
 			{Name: "10.0.0.7:80", Status: state.Up, Adopted: true, Checks: []state.CheckStatus{{ID: "c"}}},
 		},
@@ -125,12 +158,12 @@ func TestReport(t *testing.T) {
 		Virtual: "10.0.0.1:80", Protocol: "tcp", Scheduler: "sh", Flags: "flag-2", Persistence: 60, PrefixLen: 24, FallbackActive: true,
 		Servers: []RealServer{
 			{
-				Address: "10.0.0.2:80", Method: "masq", InTable: true, Drift: "weight 3", Active: 5, Inactive: 7, State: "down", Since: at,
+				Address: "10.0.0.2:80", Method: "masq", InTable: true, Drift: "weight is 3, asked 0", Active: 5, Inactive: 7, State: "down", Since: at,
 				Failures: 2, Limit: 2, Check: &Check{ID: "b", At: at, Status: "down", Code: "l7-match", Reason: "no"},
 			},
 			{Address: "www.example:80", Method: "gate", State: "waiting", Note: "its name does not resolve"},
 			{Address: "10.0.0.4:80", Method: "gate", State: "maintenance", Note: "being rebuilt"},
-			{Address: "10.0.0.5:80", Method: "gate", State: "off"},
+			{Address: "10.0.0.5:80", Method: "ipip", State: "off"},
 			{Address: "10.0.0.6:80", Method: "gate", State: "up", Note: "not checked"},
 			{Address: "10.0.0.7:80", Method: "gate", State: "up", Note: "found in the table at the start, no verdict yet"},
 			{Address: "127.0.0.1:80", Method: "gate", Fallback: true, InTable: true, Weight: 1, Active: 1},

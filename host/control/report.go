@@ -2,6 +2,7 @@ package control
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/ldirectord/ldirectord/host/state"
 	"github.com/ldirectord/ldirectord/lvs"
@@ -67,7 +68,10 @@ func reportServer(r state.ServerStatus, counters lvs.Counters) RealServer {
 		State:   stateOf(r),
 		Since:   r.Since,
 		Note:    noteOf(r),
-		Drift:   r.ByHand,
+		Drift:   byHand(r),
+	}
+	if !r.InTable && r.Config != nil {
+		out.Method = r.Config.Server.Method.String()
 	}
 	if r.InTable {
 		out.Weight = r.Asked.Weight
@@ -99,6 +103,14 @@ func stateOf(r state.ServerStatus) string {
 	default:
 		return r.Status.String()
 	}
+}
+
+// byHand leaves out of the words what the row says anyway.
+func byHand(r state.ServerStatus) string {
+	if _, what, ok := strings.Cut(r.ByHand, " was changed: "); ok {
+		return what
+	}
+	return r.ByHand
 }
 
 func noteOf(r state.ServerStatus) string {

@@ -32,14 +32,16 @@ func (r *Refused) Error() string { return r.Text }
 
 // Server answers on the socket.
 type Server struct {
-	http *http.Server
-	done chan struct{}
+	listener net.Listener
+	http     *http.Server
+	cancel   context.CancelFunc // ends the requests under way
+	done     chan struct{}      // closed when Serve's goroutine has ended; nil before
 }
 
-// Listen opens the socket, readable and writable by the daemon's user alone, and
-// answers on it until Close. A socket that an ended daemon left behind is replaced: the
-// caller holds the instance's lock.
-func Listen(path string, d Daemon) (*Server, error) {
+// Open makes the socket, readable and writable by the daemon's user alone. Who connects waits
+// for Serve. A socket that an ended daemon left behind is replaced: the caller holds the
+// instance's lock.
+func Open(path string) (*Server, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
@@ -51,23 +53,34 @@ func Listen(path string, d Daemon) (*Server, error) {
 		l.Close()
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{
-		http: &http.Server{
-			Handler:           routes(d),
-			ReadHeaderTimeout: 5 * time.Second,
-			MaxHeaderBytes:    16 << 10,
-		},
-		done: make(chan struct{}),
-	}
-	go func() {
-		defer close(s.done)
-		_ = s.http.Serve(l) // ends with Close
-	}()
-	return s, nil
+	return &Server{listener: l}, nil
 }
 
-// Close stops answering and removes the socket. Requests under way are cut off after ctx.
+// Serve begins to answer for d.
+func (s *Server) Serve(d Daemon) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.done = make(chan struct{})
+	s.http = &http.Server{
+		Handler:           routes(d),
+		ReadHeaderTimeout: 5 * time.Second,
+		MaxHeaderBytes:    16 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	go func() { // Close waits for it
+		defer close(s.done)
+		_ = s.http.Serve(s.listener) // ends with Close
+	}()
+}
+
+// Close stops answering and removes the socket. Requests under way are cancelled, and cut off
+// when ctx ends.
 func (s *Server) Close(ctx context.Context) {
+	if s.http == nil {
+		s.listener.Close()
+		return
+	}
+	s.cancel()
 	if s.http.Shutdown(ctx) != nil {
 		s.http.Close()
 	}

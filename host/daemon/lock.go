@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Presence says whether an instance runs.
@@ -25,7 +27,7 @@ const (
 // Instance is a running daemon, or what is left of one.
 type Instance struct {
 	Presence Presence
-	Pid      int // 0 when stopped
+	Pid      int // 0 when stopped, and while it has not said yet
 	// Foreign says that it holds no lock of ours: another program of the same
 	// name, such as the Perl ldirectord, that wrote the pid file.
 	Foreign bool
@@ -74,10 +76,10 @@ func acquire(p Paths) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, wholeFile()); err != nil {
 		f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrRunning{Pid: readPid(p.Lock)}
+		if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+			return nil, ErrRunning{Pid: pidOf(p.Lock)}
 		}
 		return nil, fmt.Errorf("take lock %s: %w", p.Lock, err)
 	}
@@ -117,7 +119,7 @@ func (l *Lock) Release() error {
 // Look finds out whether the instance runs. It needs no configuration file.
 func Look(p Paths) Instance {
 	if held(p.Lock) {
-		return Instance{Presence: Running, Pid: readPid(p.Lock)}
+		return Instance{Presence: Running, Pid: pidOf(p.Lock)}
 	}
 	pid := readPid(p.PidFile)
 	switch {
@@ -130,13 +132,30 @@ func Look(p Paths) Instance {
 	}
 }
 
+// wholeFile is the lock that a daemon holds: on the open file, so that the kernel drops it
+// with the process and another process can ask for it without taking it.
+func wholeFile() *unix.Flock_t { return &unix.Flock_t{Type: unix.F_WRLCK} }
+
 func held(path string) bool {
-	f, err := os.OpenFile(path, os.O_RDONLY, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+	lock := wholeFile()
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, lock) == nil && lock.Type != unix.F_UNLCK
+}
+
+// pidOf reads the pid from a lock that is held. Its holder has just taken it when there is
+// none yet; 0 when it does not write one within a second.
+func pidOf(path string) int {
+	for range 100 {
+		if pid := readPid(path); pid > 0 || !held(path) {
+			return pid
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return 0
 }
 
 // readPid returns 0 for a file that is missing or holds no process id.

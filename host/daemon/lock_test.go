@@ -41,6 +41,55 @@ func TestLockKeepsSecondOut(t *testing.T) {
 	}
 }
 
+// TestLookTakesNoLock shows that status does not keep a start out.
+func TestLookTakesNoLock(t *testing.T) {
+	p := testPaths(t)
+	if err := p.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.Lock, []byte("4242\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				Look(p)
+			}
+		}
+	}()
+	for range 200 {
+		lock, err := Acquire(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock.Release()
+	}
+	close(stop)
+	<-done
+}
+
+func TestPidOfWaitsForTheHolder(t *testing.T) {
+	p := testPaths(t)
+	lock, err := Acquire(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if err := os.Truncate(p.Lock, 0); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = os.WriteFile(p.Lock, []byte("77\n"), 0o600) })
+	if got := Look(p); got.Presence != Running || got.Pid != 77 {
+		t.Errorf("got %+v, want running with pid 77", got)
+	}
+}
+
 func TestStalePidFile(t *testing.T) {
 	p := testPaths(t)
 	child := exec.Command("true")

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,15 +24,39 @@ type LogOptions struct {
 // Log writes each record as one line, in the shape that
 // sites parse: `[Sun Nov 22 07:06:33 2026|web.cf|PID] TEXT key=value`. Text is escaped:
 // what came from a server cannot forge a line or drive a terminal.
-// Failures to write are dropped: a full disk must not stop the daemon.
+//
+// Lines are written by a goroutine of their own: a pipe that nobody reads or a hung disk
+// delays no decision. Up to 4,096 lines wait; more are dropped, counted, and the count is logged.
+// Failures to write are dropped too: a full disk must not stop the daemon.
 type Log struct {
-	mu      sync.Mutex // guards the rest: one line is written at a time
+	mu      sync.Mutex // guards w and options
 	w       io.Writer
 	options LogOptions
+
+	lines   chan logLine
+	dropped atomic.Int64
+	stop    chan struct{} // closed by Close
+	done    chan struct{} // closed when the writer has ended
 }
 
-// NewLog returns a log that writes to w.
-func NewLog(w io.Writer, o LogOptions) *Log { return &Log{w: w, options: o} }
+// logLine is one line and where it goes.
+type logLine struct {
+	w    io.Writer
+	text string
+}
+
+// waitingLines bounds the lines that wait to be written.
+const waitingLines = 4096
+
+// NewLog returns a log that writes to w. Close ends it.
+func NewLog(w io.Writer, o LogOptions) *Log {
+	l := &Log{
+		w: w, options: o,
+		lines: make(chan logLine, waitingLines), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go l.write() // Close waits for it
+	return l
+}
 
 // Logger returns what writes to the log.
 func (l *Log) Logger() *slog.Logger { return slog.New(&logHandler{log: l}) }
@@ -44,16 +69,66 @@ func (l *Log) Redirect(w io.Writer, o LogOptions) {
 	l.w, l.options = w, o
 }
 
+// Close waits until what was logged has been written, at most until ctx ends. Later lines are lost.
+// It is called once.
+func (l *Log) Close(ctx context.Context) {
+	close(l.stop)
+	select {
+	case <-l.done:
+	case <-ctx.Done():
+	}
+}
+
+func (l *Log) write() {
+	defer close(l.done)
+	for {
+		select {
+		case line := <-l.lines:
+			l.put(line)
+		case <-l.stop:
+			for {
+				select {
+				case line := <-l.lines:
+					l.put(line)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+func (l *Log) put(line logLine) {
+	if n := l.dropped.Swap(0); n > 0 {
+		o := l.look()
+		r := slog.NewRecord(time.Now(), slog.LevelError, "Log lines were dropped: the log could not be written fast enough", 0)
+		_, _ = io.WriteString(line.w, format(o, r, []slog.Attr{slog.Int64("lines", n)})+"\n")
+	}
+	_, _ = io.WriteString(line.w, line.text+"\n")
+}
+
 func (l *Log) look() LogOptions {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.options
 }
 
-func (l *Log) line(text string) {
+func (l *Log) line(r slog.Record, fields []slog.Attr) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = io.WriteString(l.w, text+"\n")
+	w, o := l.w, l.options
+	l.mu.Unlock()
+	select {
+	case l.lines <- logLine{w, format(o, r, fields)}:
+	default:
+		l.dropped.Add(1)
+	}
+}
+
+func format(o LogOptions, r slog.Record, fields []slog.Attr) string {
+	if o.JSON {
+		return object(o, r, fields)
+	}
+	return prefix(o, r.Time) + text(r, fields)
 }
 
 type logHandler struct {
@@ -84,12 +159,7 @@ func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
 		fields = append(fields, prefixed(h.group, []slog.Attr{a})...)
 		return true
 	})
-	o := h.log.look()
-	if o.JSON {
-		h.log.line(object(o, r, fields))
-	} else {
-		h.log.line(prefix(o, r.Time) + text(r, fields))
-	}
+	h.log.line(r, fields)
 	return nil
 }
 
@@ -129,7 +199,7 @@ func text(r slog.Record, fields []slog.Attr) string {
 			continue
 		}
 		b.WriteByte(' ')
-		b.WriteString(f.Key)
+		b.WriteString(key(f.Key))
 		b.WriteByte('=')
 		if strings.ContainsAny(value, " \"=") {
 			value = strconv.Quote(value)
@@ -150,13 +220,29 @@ func object(o LogOptions, r slog.Record, fields []slog.Attr) string {
 		line["instance"] = o.Instance
 	}
 	for _, f := range fields {
-		line[f.Key] = fieldValue(f.Value)
+		name := key(f.Key)
+		if _, taken := line[name]; taken {
+			name = "field." + name // a plugin's word, perhaps: ours stays
+		}
+		line[name] = fieldValue(f.Value)
 	}
 	data, err := json.Marshal(line)
 	if err != nil {
 		return fmt.Sprintf(`{"msg":%q,"error":%q}`, r.Message, err)
 	}
 	return string(data)
+}
+
+// key makes a name, which may be a plugin's, fit to stand before an equals sign.
+func key(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '_', r == '-', r == '.':
+			return r
+		default:
+			return '_'
+		}
+	}, name)
 }
 
 func fieldValue(v slog.Value) any {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,14 +17,16 @@ import (
 
 func TestLogLine(t *testing.T) {
 	var out bytes.Buffer
-	log := NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, Level: slog.LevelInfo}).Logger()
+	sink := NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, Level: slog.LevelInfo})
+	log := sink.Logger()
 	log.Debug("not shown")
 	log.With("virtual", "tcp:10.0.0.1:80").WithGroup("check").Info("Added real server: 10.0.0.2:80",
 		"reason", "forged\n[Sun] line \x1b[2J", "empty", "", slog.Group("phase", "connect", "2ms"))
-	log.Error("kernel refused an edit")
+	log.Error("kernel refused an edit", "forged\n[Sun] key", 1)
+	sink.Close(t.Context())
 	want := regexp.MustCompile(`^\[\w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d \d{4}\|web\.cf\|42\] ` +
 		`Added real server: 10\.0\.0\.2:80 virtual=tcp:10\.0\.0\.1:80 check\.reason="forged\\n\[Sun\] line \\x1b\[2J" check\.phase\.connect=2ms` + "\n" +
-		`\[[^]]*\] ERROR: kernel refused an edit` + "\n$")
+		`\[[^]]*\] ERROR: kernel refused an edit forged__Sun__key=1` + "\n$")
 	if !want.MatchString(out.String()) {
 		t.Errorf("got\n%swant\n%s", out.String(), want)
 	}
@@ -31,7 +34,9 @@ func TestLogLine(t *testing.T) {
 
 func TestLogSupervisedHasTimeOnly(t *testing.T) {
 	var out bytes.Buffer
-	NewLog(&out, LogOptions{}).Logger().Info("text")
+	log := NewLog(&out, LogOptions{})
+	log.Logger().Info("text")
+	log.Close(t.Context())
 	if !regexp.MustCompile(`^\[[^|\]]*\] text\n$`).MatchString(out.String()) {
 		t.Errorf("got %q", out.String())
 	}
@@ -44,20 +49,47 @@ func TestLogRedirect(t *testing.T) {
 	logger.Info("not yet")
 	log.Redirect(&late, LogOptions{Instance: "web.cf", Pid: 1})
 	logger.Info("now")
+	log.Close(t.Context())
 	if early.Len() > 0 || !strings.HasSuffix(late.String(), "|web.cf|1] now plugin=http\n") {
 		t.Errorf("got %q, then %q", early.String(), late.String())
 	}
 }
 
+// TestLogThatNobodyReads shows that a pipe that is full delays nobody, and what is said of it.
+func TestLogThatNobodyReads(t *testing.T) {
+	read, write := io.Pipe()
+	log := NewLog(write, LogOptions{})
+	logger := log.Logger()
+	for range waitingLines + 100 {
+		logger.Info("line")
+	}
+	got := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(read)
+		got <- string(text)
+	}()
+	log.Close(t.Context())
+	write.Close()
+	text := <-got
+	// One line or none was already on its way to the pipe.
+	if n := strings.Count(text, "] line\n"); n < waitingLines || n > waitingLines+1 {
+		t.Errorf("%d lines were written", n)
+	}
+	if !strings.Contains(text, "Log lines were dropped") {
+		t.Error("the loss is not in the log")
+	}
+}
+
 func TestLogJSON(t *testing.T) {
 	var out bytes.Buffer
-	log := NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, JSON: true}).Logger()
-	log.Warn("Deleted real server", "n", 3, "reason", errors.New("a\nb"))
+	log := NewLog(&out, LogOptions{Instance: "web.cf", Pid: 42, JSON: true})
+	log.Logger().Warn("Deleted real server", "n", 3, "reason", errors.New("a\nb"), "msg", "forged")
+	log.Close(t.Context())
 	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got["msg"] != "Deleted real server" || got["n"] != 3.0 || got["reason"] != "a\nb" || got["level"] != "warn" || got["instance"] != "web.cf" {
+	if got["msg"] != "Deleted real server" || got["n"] != 3.0 || got["reason"] != "a\nb" || got["level"] != "warn" || got["instance"] != "web.cf" || got["field.msg"] != "forged" {
 		t.Errorf("got %v", got)
 	}
 }
@@ -108,8 +140,21 @@ func write(t *testing.T, w interface{ Write([]byte) (int, error) }, text string)
 	}
 }
 
-func TestOpenLogRefusesUnknownFacility(t *testing.T) {
-	if _, err := OpenLog("local9"); err == nil || !strings.Contains(err.Error(), "local9") {
+// TestOpenLogNeedsNoSyslog: a facility that nobody knows and a syslog that is not there have never
+// kept a director from starting.
+func TestOpenLogNeedsNoSyslog(t *testing.T) {
+	for _, destination := range []string{"local0", "local9"} {
+		w, err := OpenLog(destination)
+		if err != nil {
+			t.Errorf("%s: %v", destination, err)
+			continue
+		}
+		w.Close()
+	}
+}
+
+func TestOpenLogNamesThePath(t *testing.T) {
+	if _, err := OpenLog("/proc/nowhere/log"); err == nil || !strings.Contains(err.Error(), "/proc/nowhere/log") {
 		t.Errorf("got %v", err)
 	}
 }

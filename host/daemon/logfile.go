@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/syslog"
@@ -16,20 +17,50 @@ import (
 const DefaultLogFile = "/var/log/ldirectord.log"
 
 // OpenLog opens what the logfile directive names: a path when it begins with "/",
-// else a syslog facility.
+// else a syslog facility, of which "daemon" stands in for one that is not known. A syslog that cannot be
+// reached is no error: lines go there as soon as it can, and are lost until then.
 func OpenLog(destination string) (io.WriteCloser, error) {
 	if strings.HasPrefix(destination, "/") {
 		return openLogFile(destination)
 	}
 	facility, ok := facilities[strings.ToLower(destination)]
 	if !ok {
-		return nil, fmt.Errorf("logfile %q: neither a path that begins with / nor a syslog facility", destination)
+		facility = syslog.LOG_DAEMON
 	}
-	w, err := syslog.New(facility|syslog.LOG_INFO, "ldirectord")
-	if err != nil {
-		return nil, fmt.Errorf("logfile %s: %w", destination, err)
+	return &syslogFile{facility: facility}, nil
+}
+
+// syslogFile connects when there is something to write, and again after a failure. One
+// goroutine uses it.
+type syslogFile struct {
+	facility syslog.Priority
+	to       *syslog.Writer
+	tried    time.Time
+}
+
+// Write sends one line.
+func (s *syslogFile) Write(p []byte) (int, error) {
+	if s.to == nil {
+		now := time.Now()
+		if now.Sub(s.tried) < time.Second {
+			return 0, errors.New("no syslog")
+		}
+		s.tried = now
+		to, err := syslog.New(s.facility|syslog.LOG_INFO, "ldirectord")
+		if err != nil {
+			return 0, err
+		}
+		s.to = to
 	}
-	return w, nil
+	return s.to.Write(p)
+}
+
+// Close ends the connection.
+func (s *syslogFile) Close() error {
+	if s.to == nil {
+		return nil
+	}
+	return s.to.Close()
 }
 
 var facilities = map[string]syslog.Priority{

@@ -81,18 +81,28 @@ func (p Paths) Scratch() (string, error) {
 	return dir, os.Chmod(dir, 0o711)
 }
 
-// ensureOwned makes sure that dir is a directory of our own that nobody else writes.
+// OwnDir makes a directory that is ours alone, and refuses one that is not: in a directory
+// like /tmp somebody else may have been there first.
+func OwnDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	return ensureOwned(dir, 0o700)
+}
+
+// ensureOwned makes sure that dir is a directory of our own with just these rights.
 func ensureOwned(dir string, mode os.FileMode) error {
 	info, err := os.Lstat(dir)
 	if err != nil {
-		return fmt.Errorf("check run directory: %w", err)
+		return fmt.Errorf("check directory: %w", err)
 	}
 	if !info.IsDir() || ownerOf(info) != os.Getuid() {
-		return fmt.Errorf("run directory %s: not a directory of user %d: remove it", dir, os.Getuid())
+		return fmt.Errorf("%s is not a directory of user %d: remove it", dir, os.Getuid())
 	}
-	if info.Mode().Perm()&^mode != 0 {
+	// Neither what an umask left out nor what it let in.
+	if info.Mode().Perm() != mode {
 		if err := os.Chmod(dir, mode); err != nil {
-			return fmt.Errorf("run directory: %w", err)
+			return fmt.Errorf("check directory: %w", err)
 		}
 	}
 	return nil

@@ -29,7 +29,8 @@ type FallbackCommands struct {
 	log   *slog.Logger
 	limit time.Duration
 	queue chan state.Transition
-	done  chan struct{}
+	stop  chan struct{} // closed by Close
+	done  chan struct{} // closed when the last command has ended
 }
 
 // NewFallbackCommands starts the sink. Close it to wait for its last command.
@@ -38,9 +39,10 @@ func NewFallbackCommands(log *slog.Logger) *FallbackCommands {
 		log:   log,
 		limit: commandLimit,
 		queue: make(chan state.Transition, queued),
+		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}
-	go f.work()
+	go f.work() // Close waits for it
 	return f
 }
 
@@ -58,9 +60,10 @@ func (f *FallbackCommands) Take(ts []state.Transition) {
 	}
 }
 
-// Close runs what is queued and ends. Take must not be called afterwards.
+// Close runs what is queued and ends, at most until ctx ends. It is called once; what is taken
+// afterwards is not run.
 func (f *FallbackCommands) Close(ctx context.Context) {
-	close(f.queue)
+	close(f.stop)
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -70,8 +73,19 @@ func (f *FallbackCommands) Close(ctx context.Context) {
 
 func (f *FallbackCommands) work() {
 	defer close(f.done)
-	for t := range f.queue {
-		f.run(t)
+	for {
+		select {
+		case t := <-f.queue:
+			f.run(t)
+			continue
+		case <-f.stop:
+		}
+		select {
+		case t := <-f.queue:
+			f.run(t)
+		default:
+			return
+		}
 	}
 }
 

@@ -16,8 +16,16 @@ import (
 	"github.com/ldirectord/ldirectord/lvs"
 )
 
+// Content is what a state file holds. The zero value remembers nothing.
+type Content struct {
+	Memory state.Memory
+	// Names are the last known addresses of host names, by config.LastKey: they outlive a
+	// time without name service, and a boot.
+	Names map[string]netip.Addr
+}
+
 // maxAge is how old a state file may be: after a longer absence nobody knows any more
-// what an operator meant.
+// what an operator meant. A daemon that runs writes the file again every day.
 const maxAge = 7 * 24 * time.Hour
 
 // bootFile changes with every boot: the kernel's table does not outlive one.
@@ -30,6 +38,8 @@ type file struct {
 	Saved           time.Time `json:"saved"`
 	Drained         []server  `json:"drained,omitempty"`
 	FallbackStarted []service `json:"fallback_started,omitempty"`
+
+	Names map[string]netip.Addr `json:"names,omitempty"`
 }
 
 type service struct {
@@ -44,34 +54,42 @@ type server struct {
 	Addr    netip.AddrPort `json:"addr"`
 }
 
-// Load reads what an instance remembers of this boot. A missing file, one of another boot
-// and one that is too old remember nothing; so does one that cannot be read, which the error says.
-func Load(path string, now time.Time) (state.Memory, error) {
+// Load reads what an instance remembers. A missing file and one that is too old remember
+// nothing, one of another boot the names alone; so does one that cannot be read, which the error says.
+func Load(path string, now time.Time) (Content, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return state.Memory{}, nil
+		return Content{}, nil
 	}
 	if err != nil {
-		return state.Memory{}, fmt.Errorf("read state file: %w", err)
+		return Content{}, fmt.Errorf("read state file: %w", err)
 	}
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {
-		return state.Memory{}, fmt.Errorf("read state file %s: %w", path, err)
+		return Content{}, fmt.Errorf("read state file %s: %w", path, err)
+	}
+	if f.Version != 1 || now.Sub(f.Saved) > maxAge {
+		return Content{}, nil
 	}
 	boot, err := bootID()
-	if err != nil || f.Version != 1 || f.Boot != boot || now.Sub(f.Saved) > maxAge {
-		return state.Memory{}, err
+	if err != nil || f.Boot != boot {
+		return Content{Names: f.Names}, err
 	}
-	return f.memory()
+	m, err := f.memory()
+	if err != nil {
+		return Content{}, err
+	}
+	return Content{Memory: m, Names: f.Names}, nil
 }
 
 // Save writes what to remember. A crash leaves the old file or the new one, whole.
-func Save(path string, m state.Memory, now time.Time) error {
+func Save(path string, c Content, now time.Time) error {
 	boot, err := bootID()
 	if err != nil {
 		return err
 	}
-	f := file{Version: 1, Boot: boot, Saved: now}
+	m := c.Memory
+	f := file{Version: 1, Boot: boot, Saved: now, Names: c.Names}
 	for _, r := range m.Drained {
 		f.Drained = append(f.Drained, server{Service: serviceOf(r.Service), Addr: netip.AddrPort(r.Server)})
 	}

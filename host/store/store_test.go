@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ldirectord/ldirectord/host/state"
@@ -17,11 +18,14 @@ func TestRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deep", "web.cf.state")
 	now := time.Now()
 	web := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("[2001:db8::1]:80"))
-	want := state.Memory{
-		Drained:         []state.ServerRef{{Service: web, Server: lvs.ServerKey(netip.MustParseAddrPort("[2001:db8::2]:80"))}},
-		FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv6), web},
+	want := Content{
+		Memory: state.Memory{
+			Drained:         []state.ServerRef{{Service: web, Server: lvs.ServerKey(netip.MustParseAddrPort("[2001:db8::2]:80"))}},
+			FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv6), web},
+		},
+		Names: map[string]netip.Addr{"ip4 www": netip.MustParseAddr("10.0.0.2")},
 	}
-	if got, err := Load(path, now); err != nil || !reflect.DeepEqual(got, state.Memory{}) {
+	if got, err := Load(path, now); err != nil || !reflect.DeepEqual(got, Content{}) {
 		t.Errorf("without a file: got %+v, %v", got, err)
 	}
 	if err := Save(path, want, now); err != nil {
@@ -30,7 +34,7 @@ func TestRoundTrip(t *testing.T) {
 	if got, err := Load(path, now.Add(time.Hour)); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
-	if got, err := Load(path, now.Add(8*24*time.Hour)); err != nil || !reflect.DeepEqual(got, state.Memory{}) {
+	if got, err := Load(path, now.Add(8*24*time.Hour)); err != nil || !reflect.DeepEqual(got, Content{}) {
 		t.Errorf("after eight days: got %+v, %v", got, err)
 	}
 	left, err := os.ReadDir(filepath.Dir(path))
@@ -41,7 +45,9 @@ func TestRoundTrip(t *testing.T) {
 
 func TestOtherBootIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	if err := Save(path, state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}, time.Now()); err != nil {
+	names := map[string]netip.Addr{"ip6 www": netip.MustParseAddr("2001:db8::2")}
+	memory := state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}
+	if err := Save(path, Content{memory, names}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	boot, err := bootID()
@@ -55,7 +61,7 @@ func TestOtherBootIsForgotten(t *testing.T) {
 	if err := os.WriteFile(path, []byte(strings.Replace(string(data), boot, "another", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got, state.Memory{}) {
+	if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got, Content{Names: names}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
@@ -65,30 +71,49 @@ func TestBrokenFileSaysSo(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Load(path, time.Now()); err == nil || !reflect.DeepEqual(got, state.Memory{}) {
+	if got, err := Load(path, time.Now()); err == nil || !reflect.DeepEqual(got, Content{}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
 
 func TestWriterKeepsTheNewest(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
-	w := NewWriter(path, func(err error) { t.Error(err) })
+	names := map[string]netip.Addr{"ip4 www": netip.MustParseAddr("10.0.0.2")}
+	w := NewWriter(path, Content{}, func(err error) { t.Error(err) })
+	w.Names(names)
 	var want state.Memory
 	for mark := range uint32(100) {
 		want = state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(mark+1, lvs.IPv4)}}
 		w.Remember(want)
 	}
-	w.Close()
-	if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got, want) {
+	w.Close(t.Context())
+	if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got, Content{want, names}) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
+	w.Remember(state.Memory{}) // late, lost, and no panic
+}
+
+// TestWriterKeepsTheFileYoung shows that what a daemon remembers does not grow old while it runs.
+func TestWriterKeepsTheFileYoung(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	synctest.Test(t, func(t *testing.T) {
+		want := state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}
+		w := NewWriter(path, Content{}, func(err error) { t.Error(err) })
+		w.Remember(want)
+		time.Sleep(30 * 24 * time.Hour)
+		synctest.Wait()
+		if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got.Memory, want) {
+			t.Errorf("after 30 days: got %+v, %v", got, err)
+		}
+		w.Close(t.Context())
+	})
 }
 
 func TestWriterSaysWhatFailed(t *testing.T) {
 	var failed error
-	w := NewWriter("/proc/nowhere/state", func(err error) { failed = err })
+	w := NewWriter("/proc/nowhere/state", Content{}, func(err error) { failed = err })
 	w.Remember(state.Memory{})
-	w.Close()
+	w.Close(t.Context())
 	if failed == nil {
 		t.Error("a write into /proc succeeded")
 	}

@@ -1,48 +1,92 @@
 package store
 
 import (
+	"context"
+	"maps"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/ldirectord/ldirectord/host/state"
 )
 
-// Writer saves memories off the way of decisions: Remember never waits for the disk, and
-// when the disk is slow only the newest memory is written.
+// rewriteInterval keeps the file of a daemon that runs from growing old.
+const rewriteInterval = 24 * time.Hour
+
+// Writer saves what is to be remembered off the way of decisions: it never makes anybody
+// wait for the disk, and when the disk is slow only the newest content is written.
 type Writer struct {
 	path   string
 	failed func(error)
-	next   chan state.Memory
-	done   chan struct{}
+	dirty  chan struct{} // holds one token when content is to be written
+	stop   chan struct{} // closed by Close
+	done   chan struct{} // closed when the goroutine has ended
+
+	mu      sync.Mutex // guards content
+	content Content
 }
 
-// NewWriter returns a Writer to path. failed is told of each write that did not succeed, by the
-// writer's goroutine. Close ends it.
-func NewWriter(path string, failed func(error)) *Writer {
-	w := &Writer{path: path, failed: failed, next: make(chan state.Memory, 1), done: make(chan struct{})}
-	go w.work()
+// NewWriter returns a Writer to path that goes on from c. failed is told of each write that did not
+// succeed, by the writer's goroutine. Close ends it.
+func NewWriter(path string, c Content, failed func(error)) *Writer {
+	w := &Writer{
+		path: path, failed: failed, content: c,
+		dirty: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go w.work() // Close waits for it
 	return w
 }
 
-// Remember has m saved soon. It is called by one goroutine, and not after Close.
-func (w *Writer) Remember(m state.Memory) {
-	select {
-	case <-w.next: // not yet begun, and out of date
-	default:
-	}
-	w.next <- m
+// Remember has m saved soon.
+func (w *Writer) Remember(m state.Memory) { w.change(func(c *Content) { c.Memory = m }) }
+
+// Names has the last known addresses saved soon.
+func (w *Writer) Names(names map[string]netip.Addr) {
+	names = maps.Clone(names)
+	w.change(func(c *Content) { c.Names = names })
 }
 
-// Close waits until the last memory has been written.
-func (w *Writer) Close() {
-	close(w.next)
-	<-w.done
+func (w *Writer) change(do func(*Content)) {
+	w.mu.Lock()
+	do(&w.content)
+	w.mu.Unlock()
+	select {
+	case w.dirty <- struct{}{}:
+	default: // a write is due anyway
+	}
+}
+
+// Close writes the last content and waits for that, at most until ctx ends. What comes later is
+// lost. It is called once.
+func (w *Writer) Close(ctx context.Context) {
+	close(w.stop)
+	select {
+	case <-w.done:
+	case <-ctx.Done():
+	}
 }
 
 func (w *Writer) work() {
 	defer close(w.done)
-	for m := range w.next {
-		if err := Save(w.path, m, time.Now()); err != nil {
-			w.failed(err)
+	again := time.NewTicker(rewriteInterval)
+	defer again.Stop()
+	for {
+		select {
+		case <-w.dirty:
+		case <-again.C:
+		case <-w.stop:
+			w.save()
+			return
 		}
+		w.save()
+	}
+}
+
+func (w *Writer) save() {
+	w.mu.Lock()
+	c := w.content
+	w.mu.Unlock()
+	if err := Save(w.path, c, time.Now()); err != nil {
+		w.failed(err)
 	}
 }

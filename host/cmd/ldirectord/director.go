@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -36,8 +36,10 @@ type director struct {
 	monitor  *monitor.Monitor
 	commands *notify.FallbackCommands
 	memory   *store.Writer // nil in a dry run
-	engine   *engine.Engine
-	server   *control.Server
+
+	remembered store.Content // what the state file held at the start
+	engine     *engine.Engine
+	server     *control.Server
 
 	reloading sync.Mutex // one reload at a time: reading and taking over belong together; guards current
 	current   *config.Config
@@ -60,66 +62,113 @@ func (d *director) open() (closer func(), err error) {
 	}
 	d.table = kernel
 	d.counters = func(ctx context.Context) (control.Counters, error) { return kernel.Counters(ctx) }
-	return func() { kernel.Close() }, nil
+	return func() { _ = kernel.Close() }, nil
 }
 
-// begin starts everything. It returns when the table is programmed.
-func (d *director) begin(ctx context.Context, cfg *config.Config) error {
+// begin starts everything. It returns when the table is programmed. What can fail is done
+// before the engine touches the table; after an error abandon ends what runs.
+func (d *director) begin(ctx context.Context, cfg *config.Config, background bool) error {
 	d.current = cfg
-	if dir := cfg.Global.StateDir; dir != "" {
-		d.paths.State = filepath.Join(dir, filepath.Base(d.paths.State))
-	}
-	remembered, err := store.Load(d.paths.State, time.Now())
-	if err != nil {
-		d.log.Warn("state file is not used", "reason", err)
+	if err := d.occupy(background); err != nil {
+		return err
 	}
 	d.monitor = monitor.New(monitor.Options{Runner: d.kinds.runner, MaxInFlight: maxInFlight(), Log: d.log})
 	d.commands = notify.NewFallbackCommands(d.log)
 	remember := func(state.Memory) {}
 	if !d.dryRun {
-		d.memory = store.NewWriter(d.paths.State, func(err error) {
+		d.memory = store.NewWriter(d.paths.State, d.remembered, func(err error) {
 			d.log.Warn("state file could not be written: a restart will not know who set a weight 0", "reason", err)
 		})
+		d.memory.Names(d.loader.Last)
 		remember = d.memory.Remember
 	}
-	d.engine, err = engine.Start(ctx, cfg, engine.Options{
+	started, err := engine.Start(ctx, cfg, engine.Options{
 		Controller:    d.table,
 		Monitor:       d.monitor,
 		Sinks:         []engine.Sink{d.commands},
 		Log:           d.log,
-		Memory:        remembered,
+		Memory:        d.remembered.Memory,
 		MemoryChanged: remember,
 	})
 	if err != nil {
-		return err
+		return cmp.Or(stopped(ctx), err)
 	}
-	d.server, err = control.Listen(d.paths.Socket, d)
-	return err
+	d.engine = started
+	d.server.Serve(d)
+	return nil
 }
 
-// end stops everything, in the order in which it leans on one another. A begin that failed
-// half way is ended the same, and then nothing in the table is touched.
-func (d *director) end(ctx context.Context) {
-	if d.server != nil {
-		d.server.Close(ctx)
+// occupy takes the places that the daemon needs: its socket, and in the background its pid file.
+func (d *director) occupy(background bool) error {
+	var err error
+	if d.server, err = control.Open(d.paths.Socket); err != nil {
+		return err
 	}
-	if d.engine != nil {
+	if !background {
+		return nil
+	}
+	if err := daemon.WritePid(d.paths); err != nil {
+		return err
+	}
+	return os.Chdir("/")
+}
+
+// endLimits bound the steps of an orderly end, so that it takes less than what stop waits.
+const (
+	serverLimit  = 2 * time.Second
+	engineLimit  = 20 * time.Second
+	monitorLimit = 3 * time.Second
+	commandLimit = 15 * time.Second
+	memoryLimit  = 3 * time.Second
+	pluginLimit  = 5 * time.Second
+)
+
+// end stops everything, in the order in which it leans on one another, and cleans the table as
+// the configuration says. It reports whether that succeeded.
+func (d *director) end() bool {
+	within(serverLimit, d.server.Close)
+	clean := true
+	within(engineLimit, func(ctx context.Context) {
 		if err := d.engine.Stop(ctx); err != nil {
 			d.log.Error("table could not be cleaned up", "reason", err)
+			clean = false
 		}
+	})
+	d.release()
+	return clean
+}
+
+// abandon ends what a begin that failed has started. The table stays as it is.
+func (d *director) abandon() {
+	if d.server != nil {
+		within(serverLimit, d.server.Close)
 	}
+	d.release()
+}
+
+// release ends all but the engine.
+func (d *director) release() {
 	if d.monitor != nil {
-		if err := d.monitor.Close(ctx); err != nil {
-			d.log.Error("checks did not end", "reason", err)
-		}
+		within(monitorLimit, func(ctx context.Context) {
+			if err := d.monitor.Close(ctx); err != nil {
+				d.log.Error("checks did not end", "reason", err)
+			}
+		})
 	}
 	if d.commands != nil {
-		d.commands.Close(ctx)
+		within(commandLimit, d.commands.Close)
 	}
 	if d.memory != nil {
-		d.memory.Close()
+		within(memoryLimit, d.memory.Close)
 	}
-	d.kinds.close(ctx)
+	within(pluginLimit, d.kinds.close)
+	daemon.RemovePid(d.paths)
+}
+
+func within(limit time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	do(ctx)
 }
 
 // Reload implements control.Daemon: the new configuration as a whole, or nothing.
@@ -132,21 +181,34 @@ func (d *director) Reload(ctx context.Context) error {
 		code = exitFailed
 		err = d.engine.Reload(ctx, cfg)
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.reloaded, d.reloadError = time.Now(), ""
 	if err != nil {
-		d.reloadError = err.Error()
+		d.note(err.Error())
 		d.log.Error("reload changed nothing", "reason", err)
 		return &control.Refused{Text: err.Error(), Code: code}
 	}
-	d.current = cfg
+	d.note("")
+	d.took(cfg)
 	d.kinds.pool.Refresh()
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
 	}
 	d.log.Info("Reloaded configuration", "file", d.path)
 	return nil
+}
+
+// took makes cfg the current configuration. The caller holds reloading.
+func (d *director) took(cfg *config.Config) {
+	d.current = cfg
+	if d.memory != nil {
+		d.memory.Names(d.loader.Last)
+	}
+}
+
+// note keeps the result of a reload for the status.
+func (d *director) note(failure string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reloaded, d.reloadError = time.Now(), failure
 }
 
 // countersLimit bounds the look at the kernel's counters for one status.

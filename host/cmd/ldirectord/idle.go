@@ -15,19 +15,20 @@ var idle = []string{
 }
 
 // idleDirectives warns of what a configuration relies on in vain: silence would let an
-// operator wait for mails that never come.
+// operator wait for mails that never come. What only says the default again relies on nothing.
 func idleDirectives(cfg *config.Config) []config.Problem {
 	at := map[config.Pos]string{}
-	collect := func(origins map[string]config.Pos) {
+	collect := func(origins map[string]config.Pos, plain map[string]bool) {
 		for _, name := range idle {
-			if pos, ok := origins[name]; ok && pos.Line > 0 {
+			if pos, ok := origins[name]; ok && pos.Line > 0 && !plain[name] {
 				at[pos] = name
 			}
 		}
 	}
-	collect(cfg.Global.Origins)
+	collect(cfg.Global.Origins, map[string]bool{"autoreload": !cfg.Global.AutoReload, "emailalertfreq": true, "emailalertstatus": true})
 	for i := range cfg.Services {
-		collect(cfg.Services[i].Origins)
+		s := &cfg.Services[i]
+		collect(s.Origins, map[string]bool{"emailalertfreq": s.EmailFreq == 0, "emailalertstatus": s.EmailStatus == config.EmailAll})
 	}
 	out := make([]config.Problem, 0, len(at))
 	for pos, name := range at {

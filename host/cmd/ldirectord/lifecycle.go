@@ -36,7 +36,7 @@ func (a *app) start() int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &failed):
-		fmt.Fprintln(a.err, failed.Text)
+		a.complainLines(failed.Text)
 		return failed.Code
 	default:
 		a.complain("%v", err)
@@ -63,6 +63,10 @@ func (a *app) stop() int {
 	now := daemon.Look(paths)
 	if now.Presence != daemon.Running {
 		return exitOK
+	}
+	if now.Pid < 1 {
+		a.complain("it holds its lock but does not say its pid: see who has %s open", paths.Lock)
+		return exitFailed
 	}
 	if err := syscall.Kill(now.Pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
 		a.complain("stop pid %d: %v", now.Pid, err)
@@ -120,7 +124,7 @@ func (a *app) reload() int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &no):
-		fmt.Fprintln(a.err, no.Text)
+		a.complainLines(no.Text)
 		return no.Code
 	default:
 		a.complain("%v", err)

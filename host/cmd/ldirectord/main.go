@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"syscall"
 
 	"github.com/ldirectord/ldirectord/config"
 	"github.com/ldirectord/ldirectord/docs"
@@ -27,6 +29,9 @@ const (
 )
 
 func main() {
+	// Plugins run as another user: directories are made passable for them by their mode, which an
+	// administrator's umask must not take away.
+	syscall.Umask(0o022)
 	a := &app{args: os.Args[1:], out: os.Stdout, err: os.Stderr}
 	os.Exit(a.main())
 }
@@ -82,5 +87,12 @@ func (a *app) paths() daemon.Paths {
 
 // complain prints an error as this program's.
 func (a *app) complain(format string, args ...any) {
-	fmt.Fprintf(a.err, "ldirectord: "+format+"\n", args...)
+	a.complainLines("ldirectord: " + fmt.Sprintf(format, args...))
+}
+
+// complainLines prints text of several lines, some of which may be a plugin's.
+func (a *app) complainLines(text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(a.err, daemon.Printable(strings.TrimRight(line, "\n")))
+	}
 }

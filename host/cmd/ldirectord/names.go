@@ -43,7 +43,7 @@ func (d *director) resolveAgain(ctx context.Context) {
 		return
 	}
 	d.log.Info("Names resolved", "waiting", unresolved(cfg))
-	d.current = cfg
+	d.took(cfg)
 }
 
 // unresolved counts what waits for a name's address.

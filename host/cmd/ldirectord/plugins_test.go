@@ -54,7 +54,7 @@ func TestPluginDirs(t *testing.T) {
 }
 
 func TestIdleDirectivesAreNamed(t *testing.T) {
-	text := "emailalert = root@localhost\nvirtual = 10.0.0.1:80\n\treal = 10.0.0.2:80 gate\n\tchecktype = on\n\tmonitorfile = /tmp/m\n"
+	text := "autoreload = no\nemailalertfreq = 0\nemailalert = root@localhost\nvirtual = 10.0.0.1:80\n\treal = 10.0.0.2:80 gate\n\tchecktype = on\n\tmonitorfile = /tmp/m\n"
 	path := filepath.Join(t.TempDir(), "web.cf")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,8 +68,8 @@ func TestIdleDirectivesAreNamed(t *testing.T) {
 		got = append(got, strings.TrimPrefix(w.String(), path))
 	}
 	want := []string{
-		":1:1: emailalert: accepted, but this version does not act on it",
-		":5:2: monitorfile: accepted, but this version does not act on it",
+		":3:1: emailalert: accepted, but this version does not act on it",
+		":7:2: monitorfile: accepted, but this version does not act on it",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -16,79 +16,108 @@ import (
 
 	"github.com/ldirectord/ldirectord/config"
 	"github.com/ldirectord/ldirectord/host/daemon"
+	"github.com/ldirectord/ldirectord/host/store"
 	"github.com/ldirectord/ldirectord/lvs/ipvs"
 )
-
-// endLimit bounds an orderly end: a kernel or a command that hangs must not keep the
-// daemon from ending.
-const endLimit = 30 * time.Second
 
 // run is the daemon in the foreground.
 func (a *app) run() int { return a.serve(nil) }
 
 // serve is the daemon until it is told to stop. parent waits for it; nil in the foreground.
 func (a *app) serve(parent *daemon.Parent) int {
-	fail := func(code int, err error) int {
-		if parent == nil {
-			a.complain("%v", err)
-		}
-		parent.Failed(err, code)
+	log := daemon.NewLog(a.err, daemon.LogOptions{Instance: a.paths().Instance, Pid: os.Getpid(), Level: slog.LevelWarn})
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		log.Close(ctx)
+	}()
+	code, err := a.direct(log, parent)
+	if err == nil {
 		return code
 	}
+	if parent == nil {
+		a.complainLines(err.Error())
+	}
+	parent.Failed(err, code)
+	return code
+}
+
+// direct runs a director from its lock to its end.
+func (a *app) direct(log *daemon.Log, parent *daemon.Parent) (int, error) {
 	paths := a.paths()
 	lock, err := daemon.Acquire(paths)
 	var running daemon.ErrRunning
 	if errors.As(err, &running) {
 		fmt.Fprintf(a.out, "ldirectord for %s is already running with pid %d\n", a.shown(), running.Pid)
 		parent.Ready()
-		return exitOK
+		return exitOK, nil
 	}
 	if err != nil {
-		return fail(exitFailed, err)
+		return exitFailed, err
 	}
-	defer lock.Release()
-	stop := make(chan os.Signal, 4)
-	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP)
+	defer func() { _ = lock.Release() }() // the process ends, and with it the lock
+	signals := watchSignals()
+	defer signals.stop()
 
-	d := &director{paths: paths, dryRun: a.in.dryRun, began: time.Now()}
-	cfg, code, err := a.prepare(d, parent != nil)
+	d := &director{paths: paths, dryRun: a.in.dryRun, began: time.Now(), log: log.Logger()}
+	cfg, code, err := a.prepare(signals.ctx, d, log, parent != nil)
 	if err != nil {
-		return fail(code, err)
+		return code, err
 	}
-	code, err = d.serve(cfg, parent, stop)
-	if err != nil {
-		return fail(code, err)
-	}
-	return exitOK
+	return d.serve(cfg, parent, signals)
 }
 
 // prepare reads the configuration and opens the log: what can fail before anything is touched.
-func (a *app) prepare(d *director, background bool) (*config.Config, int, error) {
+func (a *app) prepare(ctx context.Context, d *director, log *daemon.Log, background bool) (*config.Config, int, error) {
 	var err error
 	if d.path, err = absolute(a.in.file); err != nil {
 		return nil, exitConfig, err
 	}
-	// Until the configuration names the log, what must be said goes to standard error.
-	log := daemon.NewLog(a.err, daemon.LogOptions{Instance: d.paths.Instance, Pid: os.Getpid(), Level: slog.LevelWarn})
-	d.log = log.Logger()
-	if err := os.MkdirAll(d.paths.Plugins, 0o711); err != nil {
-		return nil, exitFailed, err
-	}
 	d.kinds = newKinds(d.paths.Plugins, d.log)
-	d.loader = &config.Loader{OpenCatalog: d.kinds.open, Instance: d.paths.Instance}
-	cfg, err := load(context.Background(), d.loader, d.path)
+	cfg, err := d.readFirst(ctx)
+	if err == nil {
+		err = a.openLog(log, d.paths, cfg, background)
+	}
+	if early := stopped(ctx); early != nil {
+		d.kinds.close(context.Background())
+		return nil, exitFailed, early
+	}
 	if err != nil {
 		d.kinds.close(context.Background())
 		return nil, exitConfig, err
-	}
-	if err := a.openLog(log, d.paths, cfg, background); err != nil {
-		d.kinds.close(context.Background())
-		return nil, exitFailed, err
 	}
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
 	}
 	return cfg, exitOK, nil
+}
+
+// readFirst loads the configuration, with the addresses of names that the state file remembers.
+func (d *director) readFirst(ctx context.Context) (*config.Config, error) {
+	if err := os.MkdirAll(d.paths.Plugins, 0o711); err != nil {
+		return nil, err
+	}
+	d.loader = &config.Loader{OpenCatalog: d.kinds.open, Instance: d.paths.Instance}
+	d.recall()
+	cfg, err := load(ctx, d.loader, d.path)
+	if err != nil || cfg.Global.StateDir == "" {
+		return cfg, err
+	}
+	// Where the state file is the configuration says, and what its names were the state file.
+	d.paths.State = filepath.Join(cfg.Global.StateDir, filepath.Base(d.paths.State))
+	if d.recall(); unresolved(cfg) == 0 || len(d.remembered.Names) == 0 {
+		return cfg, nil
+	}
+	return load(ctx, d.loader, d.path)
+}
+
+// recall reads the state file.
+func (d *director) recall() {
+	var err error
+	if d.remembered, err = store.Load(d.paths.State, time.Now()); err != nil {
+		d.log.Warn("state file is not used", "reason", err)
+	}
+	d.loader.Last = maps.Clone(d.remembered.Names)
 }
 
 // openLog opens the log: standard output in the foreground, in the shape for supervisors, else
@@ -106,7 +135,10 @@ func (a *app) openLog(log *daemon.Log, paths daemon.Paths, cfg *config.Config, b
 		}
 		file, err := daemon.OpenLog(destination)
 		if err != nil {
-			return err
+			return errors.New(config.Problem{
+				Pos: cfg.Global.Origins["logfile"], Directive: "logfile", Found: destination,
+				Want: "a file that can be written: " + err.Error(),
+			}.String())
 		}
 		out = file
 		o.Instance, o.Pid = paths.Instance, os.Getpid()
@@ -123,63 +155,61 @@ func logDestination(cfg *config.Config, p daemon.Paths) (string, error) {
 		return cmp.Or(cfg.Global.LogFile, daemon.DefaultLogFile), nil
 	}
 	dir := filepath.Dir(p.State)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("open log: %w", err)
-	}
-	return filepath.Join(dir, p.Instance+".log"), nil
+	return filepath.Join(dir, p.Instance+".log"), daemon.OwnDir(dir)
 }
 
-// serve runs the parts until a signal says stop. The int is an exit code for the error.
-func (d *director) serve(cfg *config.Config, parent *daemon.Parent, signals <-chan os.Signal) (int, error) {
+// serve runs the parts until a signal says stop. The int is an exit code.
+func (d *director) serve(cfg *config.Config, parent *daemon.Parent, signals *signals) (int, error) {
 	closeTable, err := d.open()
 	if err != nil {
 		d.kinds.close(context.Background())
 		return codeOf(err), err
 	}
-	defer closeTable()
-	defer d.finish()
-	if err := d.begin(context.Background(), cfg); err != nil {
+	defer bounded(closeTable)
+	if err := d.begin(signals.ctx, cfg, parent != nil); err != nil {
 		d.log.Error("not started", "reason", err)
+		d.abandon()
 		return codeOf(err), err
-	}
-	if parent != nil {
-		if err := daemon.WritePid(d.paths); err != nil {
-			return exitFailed, err
-		}
-		defer daemon.RemovePid(d.paths)
-		if err := os.Chdir("/"); err != nil {
-			return exitFailed, err
-		}
 	}
 	d.log.Info("Started ldirectord "+version, "file", d.path, "virtual_services", len(cfg.Services))
 	parent.Ready()
 	d.wait(signals)
+	clean := d.end()
+	d.log.Info("Stopped ldirectord")
+	if !clean {
+		return exitFailed, nil
+	}
 	return exitOK, nil
 }
 
 // wait returns when a signal says stop. HUP has the configuration read again meanwhile.
-func (d *director) wait(signals <-chan os.Signal) {
-	ctx, cancel := context.WithCancel(context.Background())
+func (d *director) wait(signals *signals) {
 	var background sync.WaitGroup
 	defer background.Wait()
-	defer cancel()
-	background.Go(func() { d.watchNames(ctx) })
-	for s := range signals {
-		if s != syscall.SIGHUP {
-			d.log.Info("Stopping ldirectord", "signal", s)
+	background.Go(func() { d.watchNames(signals.ctx) })
+	for {
+		select {
+		case <-signals.ctx.Done():
+			d.log.Info("Stopping ldirectord", "signal", context.Cause(signals.ctx))
 			return
+		case <-signals.reload:
+			// Its result is in the log and the status; stop cuts it short.
+			background.Go(func() { _ = d.Reload(signals.ctx) })
 		}
-		// Its result is in the log and the status; stop cuts it short.
-		background.Go(func() { _ = d.Reload(ctx) })
 	}
 }
 
-// finish ends the parts within endLimit.
-func (d *director) finish() {
-	ctx, cancel := context.WithTimeout(context.Background(), endLimit)
-	defer cancel()
-	d.end(ctx)
-	d.log.Info("Stopped ldirectord")
+// bounded waits for do for a few seconds: a kernel that hangs must not keep us from ending.
+func bounded(do func()) {
+	done := make(chan struct{})
+	go func() { // ends with do, or with the process
+		defer close(done)
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+	}
 }
 
 // codeOf is the exit code for a table that cannot be used.
