@@ -3,11 +3,11 @@ package config
 // unsetQuiescent says once that the Perl ldirectord took a missing quiescent otherwise
 // than its manual.
 func (r *report) unsetQuiescent(d draft) {
-	if _, ok := d.set["quiescent"]; ok {
+	if _, ok := d.set["quiescent"]; ok || d.bad["quiescent"] {
 		return
 	}
 	for _, sec := range d.sections {
-		if _, ok := sec.set["quiescent"]; !ok {
+		if _, ok := sec.set["quiescent"]; !ok && !sec.bad["quiescent"] {
 			r.warn(sec.pos, "quiescent", "not set, so it is yes as ldirectord(8) says; "+
 				"the Perl ldirectord took it as no. Write quiescent = yes or no to be sure")
 			return

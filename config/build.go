@@ -35,7 +35,7 @@ func (b *builder) services(ctx context.Context) []Service {
 	var out []Service
 	for _, sec := range b.draft.sections {
 		s, ok := b.service(ctx, sec)
-		if !ok {
+		if !sec.keyed {
 			continue
 		}
 		if first, twice := seen[s.Key]; twice && !s.Unresolved {
@@ -43,7 +43,9 @@ func (b *builder) services(ctx context.Context) []Service {
 			continue
 		}
 		seen[s.Key] = s.Pos
-		out = append(out, s)
+		if ok {
+			out = append(out, s)
+		}
 	}
 	return out
 }
@@ -58,27 +60,20 @@ func (b *builder) setting(sec *section, name string) (setting, bool) {
 	return s, ok
 }
 
-// service builds one section. It goes on after an error as far as that makes sense, so
-// that all of them are reported.
+// service builds one section. It goes on after an error with all that does not hang on
+// what was wrong, so that all errors are reported, but none that only follows from another.
 func (b *builder) service(ctx context.Context, sec *section) (Service, bool) {
 	s := Service{Pos: sec.pos, Name: sec.text, Origins: map[string]Pos{}}
 	b.fields(sec, &s)
 	b.timeouts(sec, &s)
-	keyed, typed := b.key(ctx, sec, &s), b.checkType(sec, &s)
-	kept := b.virtual(sec, &s, keyed)
-	var info ServiceInfo
-	if typed {
-		b.checkService(sec, &s, keyed)
-		info = b.checkAvailable(sec, &s)
-	}
-	if keyed {
-		b.fallback(ctx, sec, &s)
-	}
-	if keyed && typed {
-		b.realServers(ctx, sec, &s)
-		b.options(sec, &s, info)
-	}
-	return s, keyed && typed && kept
+	sec.keyed, sec.typed = b.key(ctx, sec, &s), b.checkType(sec, &s)
+	kept := b.virtual(sec, &s)
+	sec.served = b.checkService(sec, &s)
+	info := b.checkAvailable(sec, &s)
+	b.fallback(ctx, sec, &s)
+	b.realServers(ctx, sec, &s)
+	b.options(sec, &s, info)
+	return s, sec.keyed && sec.typed && sec.served && kept
 }
 
 // fields fills in the directives that have a field in the table.
@@ -89,7 +84,9 @@ func (b *builder) fields(sec *section, s *Service) {
 		}
 		set, ok := b.setting(sec, d.name)
 		if own, is := sec.set[d.name]; is && d.name == "checkinterval" && !b.global.Fork {
-			b.warn(own.pos, d.name, "has no effect in a section without fork = yes")
+			if !b.draft.bad["fork"] {
+				b.warn(own.pos, d.name, "has no effect in a section without fork = yes")
+			}
 			set, ok = b.draft.set[d.name]
 		}
 		if ok {
@@ -183,19 +180,23 @@ func (b *builder) markKey(sec *section, s *Service, text string, exact bool) boo
 }
 
 func (b *builder) addressKey(ctx context.Context, sec *section, s *Service, e endpoint) bool {
-	network, given := "tcp", false
+	network, given := "tcp", sec.bad["protocol"]
+	if given {
+		network = ""
+	}
 	if p, ok := sec.set["protocol"]; ok {
 		s.Origins["protocol"] = p.pos
 		network, given = p.value.(string), true
 		if network == "fwm" {
 			b.refuse(p.at, "protocol", "fwm", "tcp or udp, since the virtual service is an address and a port")
-			return false
+			network = ""
 		}
 	}
 	// Without protocol the port decides, and a name that only udp has says enough.
 	if !given && digits(e.port) != len(e.port) && b.names.service(ctx, "tcp", e.port) < 0 && b.names.service(ctx, "udp", e.port) >= 0 {
 		network = "udp"
 	}
+	addr := b.names.addr(b.report, e, e.host)
 	port, ok := b.names.port(ctx, b.report, e, network)
 	if !ok {
 		return false
@@ -207,14 +208,13 @@ func (b *builder) addressKey(ctx context.Context, sec *section, s *Service, e en
 	if network == "udp" {
 		protocol = lvs.UDP
 	}
-	addr := b.names.addr(b.report, e, e.host)
 	s.Unresolved = !addr.IsValid()
 	s.Key = lvs.ServiceAt(protocol, netip.AddrPortFrom(addr, port))
 	s.Key.Family = lvs.IPv4
 	if sec.v6 {
 		s.Key.Family = lvs.IPv6
 	}
-	return true
+	return network != ""
 }
 
 // fallback fills in Fallback: the section's own or the global one of its family.
@@ -225,30 +225,34 @@ func (b *builder) fallback(ctx context.Context, sec *section, s *Service) {
 		return
 	}
 	line := set.value.(realLine)
-	port, ok := b.names.port(ctx, b.report, line.endpoint, s.network())
-	if !ok {
+	addr := b.names.addr(b.report, line.endpoint, line.host)
+	port, ok := b.names.port(ctx, b.report, line.endpoint, s.network(sec))
+	if !ok || !sec.keyed {
 		return
 	}
 	if line.port == "" && s.Key.Protocol != lvs.FWM {
 		port = s.Key.Addr.Port()
 	}
-	addr := b.names.addr(b.report, line.endpoint, line.host)
 	s.Fallback = &Fallback{Pos: set.pos, Name: line.text, Server: line.server, Unresolved: !addr.IsValid(),
 		Key: lvs.Canon(s.Key, netip.AddrPortFrom(addr, port), line.server.Method)}
 	s.Origins[name] = set.pos
 }
 
-// network is what the services database knows the section's ports under.
-func (s *Service) network() string {
-	if s.Key.Protocol == lvs.UDP {
+// network is what the services database knows the section's ports under; "" when the
+// section's protocol is not known.
+func (s *Service) network(sec *section) string {
+	switch {
+	case !sec.keyed:
+		return ""
+	case s.Key.Protocol == lvs.UDP:
 		return "udp"
+	default:
+		return "tcp"
 	}
-	return "tcp"
 }
 
-// virtual fills in what the kernel keeps of the virtual service besides its key; keyed
-// tells whether that is known.
-func (b *builder) virtual(sec *section, s *Service, keyed bool) bool {
+// virtual fills in what the kernel keeps of the virtual service besides its key.
+func (b *builder) virtual(sec *section, s *Service) bool {
 	ok := b.persistence(sec, s)
 	if p, set := sec.set["scheduler"]; set {
 		if len(s.Virtual.Scheduler) > 15 {
@@ -258,10 +262,10 @@ func (b *builder) virtual(sec *section, s *Service, keyed bool) bool {
 			b.warn(p.at, "scheduler", "%s is no scheduler that Linux comes with; the kernel must know it", quoteShort(s.Virtual.Scheduler))
 		}
 	}
-	if p, set := sec.set["schedflags"]; set && s.Virtual.Scheduler != "sh" && s.Virtual.Scheduler != "mh" {
+	if p, set := sec.set["schedflags"]; set && !sec.bad["scheduler"] && s.Virtual.Scheduler != "sh" && s.Virtual.Scheduler != "mh" {
 		b.warn(p.pos, "schedflags", "mean nothing to scheduler %s, only to sh and mh", s.Virtual.Scheduler)
 	}
-	if !keyed {
+	if !sec.keyed {
 		return ok
 	}
 	if p, set := sec.set["ops"]; set {
@@ -271,7 +275,7 @@ func (b *builder) virtual(sec *section, s *Service, keyed bool) bool {
 			b.warn(p.pos, "ops", "has no effect, it is for udp")
 		}
 	}
-	if s.Key.Protocol != lvs.FWM && s.Key.Addr.Port() == 0 && s.Virtual.Persistence == 0 {
+	if s.Key.Protocol != lvs.FWM && s.Key.Addr.Port() == 0 && s.Virtual.Persistence == 0 && !sec.bad["persistent"] {
 		b.refuse(sec.at, sec.name(), sec.text, "a port above 0; port 0, all ports at once, needs persistent")
 		ok = false
 	}

@@ -33,6 +33,16 @@ type Catalog interface {
 	Validate(service string, options map[string]string) error
 }
 
+// PatternValidator is what a Catalog may be besides. It is asked about the receive of a
+// section whose service cannot look at it, because it is not known or cannot be used: without
+// it such a pattern is reported only after the service has been put right.
+type PatternValidator interface {
+	// ValidatePattern returns an error when text is no pattern that a receive may be, a
+	// Perl regular expression. The error may be an OptionProblem, whose name is not used; of
+	// any other one its text is what was expected, and the whole pattern is at fault.
+	ValidatePattern(text string) error
+}
+
 // OptionProblem is what an error of Catalog.Validate may be, so that it can be
 // reported at the line that set the option.
 type OptionProblem interface {

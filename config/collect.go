@@ -25,7 +25,12 @@ type section struct {
 	text    string // what the section is for, one word
 	v6      bool
 	set     map[string]setting // by directive; options of third parties as "option.NAME"
+	bad     map[string]bool    // directives whose values could not be read
 	servers []realLine
+
+	// What the builder could make out of it: the key, the check type, the service. A section
+	// that lacks one is refused, but what does not hang on it is looked at all the same.
+	keyed, typed, served bool
 }
 
 // name is the word that opens the section.
@@ -42,6 +47,7 @@ func inFamily(name string, v6 bool) string {
 // draft is a whole file, read but not looked up.
 type draft struct {
 	set      map[string]setting // global directives
+	bad      map[string]bool    // global directives whose values could not be read
 	execute  []string
 	sections []*section
 }
@@ -57,7 +63,7 @@ type collector struct {
 
 // collect sorts the statements of a file into a draft and reads their values.
 func collect(r *report, statements []statement) draft {
-	c := collector{report: r, table: map[string]directive{}, draft: draft{set: map[string]setting{}}}
+	c := collector{report: r, table: map[string]directive{}, draft: draft{set: map[string]setting{}, bad: map[string]bool{}}}
 	for _, d := range directives() {
 		c.table[d.name] = d
 	}
@@ -101,7 +107,7 @@ func (c *collector) outside(s statement) {
 // begin opens a section. One whose first line is wrong is read nevertheless, so that
 // all that is wrong with it is reported at once.
 func (c *collector) begin(s statement) {
-	sec := &section{pos: s.pos, at: s.at, v6: s.name == "virtual6", set: map[string]setting{}}
+	sec := &section{pos: s.pos, at: s.at, v6: s.name == "virtual6", set: map[string]setting{}, bad: map[string]bool{}}
 	c.open = sec
 	c.draft.sections = append(c.draft.sections, sec)
 	if !c.assigned(s) {
@@ -168,9 +174,20 @@ func (c *collector) server(s statement) {
 func (c *collector) read(set map[string]setting, d directive, s statement) {
 	if v, at := d.syntax(c.report, s); v != nil {
 		c.put(set, s, setting{pos: s.pos, at: at, value: v})
+	} else {
+		c.spoil(s)
 	}
 	if s.name == "checkcount" {
 		c.warn(s.pos, s.name, "deprecated, it counts for ping checks only; use failurecount")
+	}
+}
+
+// spoil notes that a directive stands there whose value is not known.
+func (c *collector) spoil(s statement) {
+	if s.indented {
+		c.open.bad[s.name] = true
+	} else {
+		c.draft.bad[s.name] = true
 	}
 }
 
@@ -186,6 +203,7 @@ func (c *collector) put(set map[string]setting, s statement, v setting) {
 func (c *collector) assigned(s statement) bool {
 	if !s.assigned {
 		c.refuse(s.pos, s.name, "", `no "=" after it, expected `+s.name+" = VALUE")
+		c.spoil(s)
 	}
 	return s.assigned
 }
@@ -214,5 +232,9 @@ func (c *collector) unknown(s statement, where scope) {
 			hint = didYouMean(s.name, slices.Sorted(maps.Keys(c.table)))
 		}
 		c.refuse(s.pos, "", s.name, "a directive"+hint)
+		if near := nearest(s.name, names); where == inGlobal && (near == "virtual" || near == "virtual6") {
+			s.name = near
+			c.begin(s)
+		}
 	}
 }

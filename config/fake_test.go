@@ -96,6 +96,13 @@ func (c fakeCatalog) Validate(service string, options map[string]string) error {
 	return fmt.Errorf("options of %s: %w", service, errors.Join(all...))
 }
 
+func (fakeCatalog) ValidatePattern(text string) error {
+	if at := strings.Index(text, "((("); at >= 0 {
+		return fakeProblem{"", at + 2, "a closing parenthesis"}
+	}
+	return nil
+}
+
 // fakeNames resolves a few names.
 type fakeNames map[string]string
 

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -149,7 +150,8 @@ func (n *names) addr(r *report, e endpoint, host string) netip.Addr {
 }
 
 // port returns the port of e, 0 when it has none. It reports a name that the
-// services database does not have.
+// services database does not have. An empty network stands for one that is not known: tcp
+// or udp.
 func (n *names) port(ctx context.Context, r *report, e endpoint, network string) (uint16, bool) {
 	if e.port == "" {
 		return 0, true
@@ -157,10 +159,13 @@ func (n *names) port(ctx context.Context, r *report, e endpoint, network string)
 	if p, err := strconv.ParseUint(e.port, 10, 16); err == nil {
 		return uint16(p), true
 	}
-	p := n.service(ctx, network, e.port)
+	p, of := n.service(ctx, cmp.Or(network, "tcp"), e.port), " for "+network
+	if network == "" {
+		p, of = max(p, n.service(ctx, "udp", e.port)), ""
+	}
 	if p < 0 {
 		r.refuse(e.at.after(len(e.text)-len(e.port)), e.label, e.port,
-			"a port number or a name of the services database for "+network)
+			"a port number or a name of the services database"+of)
 		return 0, false
 	}
 	return uint16(p), true

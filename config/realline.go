@@ -30,6 +30,7 @@ type realLine struct {
 	pair      *Pair
 	requestAt Pos // of pair's strings
 	receiveAt Pos
+	broken    bool // what follows the endpoint could not be read
 }
 
 // The parts of server lines that are easiest said as patterns.
@@ -64,7 +65,8 @@ func readFallback(r *report, s statement, v6 bool) (realLine, bool) {
 	return line, ok
 }
 
-// readReal reads HOST[->HOST][:PORT] METHOD [WEIGHT] ["REQUEST", "RECEIVE"] [l:N] [u:N].
+// readReal reads HOST[->HOST][:PORT] METHOD [WEIGHT] ["REQUEST", "RECEIVE"] [l:N] [u:N]. It
+// is ok when the first of these is, for that is looked at even on a line that is broken.
 func readReal(r *report, s statement, v6 bool) (realLine, bool) {
 	text := cutComment(s.text)
 	where, rest := field(text)
@@ -73,21 +75,27 @@ func readReal(r *report, s statement, v6 bool) (realLine, bool) {
 	if line.endpoint, ok = readEndpoint(r, s.name, where, s.at, v6); !ok {
 		return line, false
 	}
+	line.broken = !line.readServer(r, s, text, rest)
+	return line, true
+}
+
+// readServer reads what follows the endpoint of a real line, the rest of text.
+func (l *realLine) readServer(r *report, s statement, text, rest string) bool {
 	method, more := field(rest)
 	if i := strings.IndexByte(method, '"'); i > 0 { // gate"request","receive"
 		method, more = rest[:i], rest[i:]
 	}
 	at := func(part string) Pos { return s.at.after(len(text) - len(part)) }
-	if line.server.Method, ok = readMethod(r, s, method, at(rest)); !ok {
-		return line, false
+	var ok bool
+	if l.server.Method, ok = readMethod(r, s, method, at(rest)); !ok {
+		return false
 	}
-	more, ok = line.readWeight(r, s, more, at(more))
-	if !ok {
-		return line, false
+	if more, ok = l.readWeight(r, s, more, at(more)); !ok {
+		return false
 	}
 	begin := at(more)
-	more, ok = line.readThresholds(r, s, more, begin)
-	return line, ok && line.readPair(r, s, more, begin)
+	more, ok = l.readThresholds(r, s, more, begin)
+	return ok && l.readPair(r, s, more, begin)
 }
 
 func readMethod(r *report, s statement, text string, at Pos) (lvs.ForwardingMethod, bool) {

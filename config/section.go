@@ -20,18 +20,19 @@ func (b *builder) persistence(sec *section, s *Service) bool {
 		width = 128
 	}
 	s.Virtual.PrefixLen = uint8(width)
+	short := true
 	if p, ok := sec.set["persistent"]; ok {
 		switch {
 		case s.Virtual.Persistence > maxPersistence:
 			b.refuse(p.at, "persistent", strconv.FormatInt(p.value.(int64), 10), fmt.Sprintf("at most %d seconds, 31 days", maxPersistence))
-			return false
+			short = false
 		case s.Virtual.Persistence == 0:
 			b.warn(p.at, "persistent", "0 seconds, so the virtual service is not persistent")
 		}
 	}
 	mask, ok := sec.set["netmask"]
 	if !ok {
-		return true
+		return short
 	}
 	s.Origins["netmask"] = mask.pos
 	length, ok := prefixLen(mask.value.(string), sec.v6)
@@ -43,12 +44,12 @@ func (b *builder) persistence(sec *section, s *Service) bool {
 		b.refuse(mask.at, "netmask", mask.value.(string), want)
 		return false
 	}
-	if s.Virtual.Persistence == 0 {
+	if s.Virtual.Persistence > 0 {
+		s.Virtual.PrefixLen = length
+	} else if !sec.bad["persistent"] {
 		b.warn(mask.pos, "netmask", "has no effect without persistent")
-		return true
 	}
-	s.Virtual.PrefixLen = length
-	return true
+	return short
 }
 
 // prefixLen reads a netmask: dotted quads for IPv4, a length for IPv6.
@@ -106,7 +107,7 @@ func (c CheckType) String() string {
 func (b *builder) checkType(sec *section, s *Service) bool {
 	p, ok := sec.set["checktype"]
 	if !ok {
-		return true
+		return !sec.bad["checktype"]
 	}
 	s.Origins["checktype"] = p.pos
 	text := p.value.(string)
@@ -143,16 +144,13 @@ func (b *builder) checkType(sec *section, s *Service) bool {
 func (b *builder) realServers(ctx context.Context, sec *section, s *Service) {
 	seen := map[lvs.ServerKey]Pos{}
 	for _, line := range sec.servers {
-		port, ok := b.names.port(ctx, b.report, line.endpoint, s.network())
-		if !ok {
+		addrs, fits := b.expand(line)
+		port, ok := b.names.port(ctx, b.report, line.endpoint, s.network(sec))
+		if !ok || !fits || !sec.keyed || line.broken {
 			continue
 		}
 		if line.port == "" && s.Key.Protocol != lvs.FWM {
 			port = s.Key.Addr.Port()
-		}
-		addrs, ok := b.expand(line)
-		if !ok {
-			continue
 		}
 		warned := false
 		for _, addr := range addrs {
@@ -224,7 +222,7 @@ func (b *builder) server(sec *section, s *Service, line realLine, at netip.AddrP
 		port = b.defaultPort(s)
 	}
 	server.CheckAddr = netip.AddrPortFrom(at.Addr(), port)
-	server.CheckNetwork = s.network()
+	server.CheckNetwork = s.network(sec)
 	if s.Key.Protocol == lvs.FWM && s.negotiates() {
 		if info := b.lookup(s.CheckService).info; info.Network != "" {
 			server.CheckNetwork = info.Network
@@ -236,7 +234,7 @@ func (b *builder) server(sec *section, s *Service, line realLine, at netip.AddrP
 // needPort reports a real line whose check has no port to look at.
 func (b *builder) needPort(sec *section, s *Service, line realLine) {
 	last := len(s.Servers) - 1
-	if last < 0 || s.Servers[last].CheckAddr.Port() != 0 {
+	if last < 0 || s.Servers[last].CheckAddr.Port() != 0 || !sec.typed || !sec.served || sec.bad["checkport"] {
 		return
 	}
 	if s.negotiates() && b.lookup(s.CheckService).err != nil {
