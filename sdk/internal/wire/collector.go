@@ -11,25 +11,29 @@ import (
 	"github.com/ldirectord/ldirectord/sdk"
 )
 
-// collector gathers verdicts into batches: a message per probe would cost more than the
-// probe. Bad news, and the last verdict in flight, leave at once; the rest within batchDelay.
-// It holds at most one verdict per registered check.
+// collector gathers verdicts into batches: a message costs as much as several probes, most of it
+// for waking up two processes. Bad news leaves at once and takes along what there is. Good news
+// waits for the host's next message, which wakes up both processes anyhow: for the first that
+// comes after batchAge. Without one it leaves after batchDelay.
+// The collector holds at most one verdict per registered check.
 type collector struct {
 	kick chan struct{} // capacity 1: there is something to send
 
 	mu      sync.Mutex // guards what follows
 	pending []*checkv1.Result
-	flying  int  // probes started and not finished
-	armed   bool // a timer will kick
+	since   time.Time   // of the oldest in pending
+	timer   *time.Timer // kicks batchDelay after since; nil: nothing is pending
 }
 
 func newCollector() *collector { return &collector{kick: make(chan struct{}, 1)} }
 
-// started counts probes that finish will be called for.
-func (c *collector) started(n int) {
+// visit says that the host has sent something.
+func (c *collector) visit() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.flying += n
+	if len(c.pending) > 0 && time.Since(c.since) >= batchAge {
+		c.wake()
+	}
 }
 
 // finish takes the verdict of one probe. It does not block.
@@ -38,13 +42,12 @@ func (c *collector) finish(id uint64, v sdk.Verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pending = append(c.pending, r)
-	c.flying--
 	switch {
-	case v.Status != sdk.StatusUp || c.flying == 0:
+	case v.Status != sdk.StatusUp:
 		c.wake()
-	case !c.armed:
-		c.armed = true
-		time.AfterFunc(batchDelay, c.wake)
+	case c.timer == nil:
+		c.since = time.Now()
+		c.timer = time.AfterFunc(batchDelay, c.wake)
 	}
 }
 
@@ -77,7 +80,11 @@ func (c *collector) take() []*checkv1.Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	all := c.pending
-	c.pending, c.armed = nil, false
+	c.pending = nil
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
 	return all
 }
 

@@ -29,6 +29,10 @@ const MaxMessage = 4 << 20
 // which crosses it still fits.
 const maxBatch = 1 << 20
 
+// window is how many bytes may be under way in either direction. A fixed one, since to find out what
+// suits, gRPC would send a ping, and await its answer, along with nearly every message.
+const window = 1 << 20
+
 // Logger is how plugin and host log.
 type Logger = hclog.Logger
 

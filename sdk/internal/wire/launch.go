@@ -94,6 +94,8 @@ func (p *Process) config(l Launch) *plugin.ClientConfig {
 		SyncStdout:       printed(l.Logger, "stdout"),
 		SyncStderr:       printed(l.Logger, "stderr"),
 		GRPCDialOptions: []grpc.DialOption{
+			grpc.WithInitialWindowSize(window),
+			grpc.WithInitialConnWindowSize(window),
 			grpc.WithDefaultCallOptions(callOptions()...),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: l.Timeout}),
 		},

@@ -118,7 +118,7 @@ func (s *session) forget(id uint64) {
 
 // start runs one goroutine per probe: they end with it, so idle checks have none.
 func (s *session) start(ctx context.Context, due []*checkv1.Due) {
-	s.out.started(len(due))
+	s.out.visit()
 	for _, d := range due {
 		r := s.checks[d.GetId()]
 		switch {
