@@ -1,11 +1,6 @@
 package main
 
-import (
-	"cmp"
-	"slices"
-
-	"github.com/ldirectord/ldirectord/config"
-)
+import "github.com/ldirectord/ldirectord/config"
 
 // idle are directives that are read and checked, but that this version does not act on.
 var idle = []string{
@@ -34,6 +29,5 @@ func idleDirectives(cfg *config.Config) []config.Problem {
 	for pos, name := range at {
 		out = append(out, config.Problem{Pos: pos, Directive: name, Want: "accepted, but this version does not act on it"})
 	}
-	slices.SortFunc(out, func(a, b config.Problem) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 	return out
 }

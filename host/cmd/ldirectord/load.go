@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ldirectord/ldirectord/config"
 	"github.com/ldirectord/ldirectord/host/cli"
@@ -61,6 +63,7 @@ func load(ctx context.Context, loader *config.Loader, path string) (*config.Conf
 		return nil, err
 	}
 	cfg.Warnings = append(cfg.Warnings, idleDirectives(cfg)...)
+	slices.SortStableFunc(cfg.Warnings, func(a, b config.Problem) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 	return cfg, nil
 }
 

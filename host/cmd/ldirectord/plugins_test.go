@@ -64,7 +64,10 @@ func TestIdleDirectivesAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, w := range idleDirectives(cfg) {
+	for _, w := range cfg.Warnings {
+		if !strings.Contains(w.Want, "does not act on it") {
+			continue
+		}
 		got = append(got, strings.TrimPrefix(w.String(), path))
 	}
 	want := []string{
@@ -73,9 +76,6 @@ func TestIdleDirectivesAreNamed(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
-	}
-	if !slices.ContainsFunc(cfg.Warnings, func(p config.Problem) bool { return p.Directive == "monitorfile" }) {
-		t.Error("not among the warnings")
 	}
 }
 
