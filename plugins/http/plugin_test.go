@@ -21,6 +21,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asPlugin) != "" {
 		main()
 	}
+	if configuration := os.Getenv(asOneProcess); configuration != "" {
+		os.Exit(oneProcess(configuration))
+	}
 	code := m.Run()
 	running.stop()
 	os.Exit(code)
