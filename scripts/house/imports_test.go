@@ -29,6 +29,7 @@ const (
 	sysUnix  = "golang.org/x/sys"
 	landlock = "github.com/landlock-lsm/go-landlock"
 	mobyIPVS = "github.com/moby/ipvs"
+	miekgDNS = "github.com/miekg/dns"
 	netlink  = "github.com/vishvananda"
 	logrus   = "github.com/sirupsen/logrus"
 )
@@ -41,6 +42,7 @@ var rules = []rule{
 	{"sdk/client", []string{"sdk", "sdk/internal/wire", "proto", goPlugin, hclog, grpc, protobuf}, "the host's end of the boundary"},
 	{"sdk/serve", []string{"sdk", "sdk/internal/wire", goPlugin, hclog, grpc, landlock, sysUnix}, "the plugin's end of the boundary"},
 	{"sdk/sdktest", []string{"sdk", "sdk/...", goPlugin, hclog, grpc}, "the conformance suite sees what authors see, and the wire"},
+	{"sdk/sdktest/rules", []string{"sdk", "sdk/client", "sdk/internal/wire", hclog}, "the suite's rules are in the director too: no test framework"},
 	{"proto/...", []string{grpc, protobuf}, "generated"},
 	{"lvs", nil, "values and decisions, no kernel"},
 	{"lvs/memory", []string{"lvs"}, "a table without a kernel"},
@@ -59,7 +61,7 @@ var rules = []rule{
 	{"host/daemon", []string{sysUnix}, "a process and its files, no director"},
 	{"host/cmd/...", []string{anything}, "the only place that names concrete implementations"},
 	{"docs/...", nil, "texts that are built in"},
-	{"plugins/...", []string{"sdk", "sdk/serve", "sdk/probe", "sdk/match", "golang.org/x/net"}, "a plugin has no door that a third party lacks"},
+	{"plugins/...", []string{"sdk", "sdk/serve", "sdk/probe", "sdk/match", "golang.org/x/net", miekgDNS}, "a plugin has no door that a third party lacks"},
 	{"scripts/...", []string{anything}, "tools and tests"},
 }
 

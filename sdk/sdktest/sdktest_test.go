@@ -3,7 +3,6 @@ package sdktest
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ldirectord/ldirectord/sdk"
-	"github.com/ldirectord/ldirectord/sdk/internal/wire"
 )
 
 type options struct {
@@ -58,99 +56,6 @@ func TestRunOnAGoodCheck(t *testing.T) {
 		"udp":     {Service: "echo", Server: UDP(func(b []byte) []byte { return append([]byte("220 "), append(b, '\n')...) }), Want: sdk.StatusUp},
 		"web":     {Server: HTTP(http.NotFoundHandler()), Timeout: 200 * time.Millisecond, Want: sdk.StatusDown},
 	})
-}
-
-// bad checks, each of which breaks the rule that it is named after.
-func bad() map[string]sdk.Check[options] {
-	good := banner()
-	change := func(f func(*sdk.Check[options])) sdk.Check[options] {
-		c := good
-		f(&c)
-		return c
-	}
-	probing := func(p func(context.Context, sdk.Target, options) sdk.Verdict) sdk.Check[options] {
-		return change(func(c *sdk.Check[options]) { c.Probe = p })
-	}
-	alone := make(chan struct{}, 1)
-	return map[string]sdk.Check[options]{
-		"description": change(func(c *sdk.Check[options]) { c.Summary = "" }),
-		"deadline":    probing(deaf),
-		"cancel":      probing(deaf),
-		"refused": probing(func(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
-			return sdk.Unknown("who knows")
-		}),
-		"at-once": probing(func(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
-			select {
-			case alone <- struct{}{}:
-				defer func() { <-alone }()
-				return greet(ctx, t, o)
-			default:
-				return sdk.Unknown("busy")
-			}
-		}),
-		"ipv4": probing(func(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
-			if t.Addr.Addr().Is4() {
-				return sdk.Unknown("what is this?")
-			}
-			return greet(ctx, t, o)
-		}),
-		"ipv6": probing(func(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
-			if t.Addr.Addr().Is6() {
-				return sdk.Unknown("what is this?")
-			}
-			return greet(ctx, t, o)
-		}),
-	}
-}
-
-// deaf does not listen to its context.
-func deaf(_ context.Context, t sdk.Target, o options) sdk.Verdict {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	return greet(ctx, t, o)
-}
-
-// lax accepts whatever is configured.
-type lax struct{ sdk.Checker }
-
-func (lax) Validate(context.Context, string, sdk.Options) error { return nil }
-
-// vague refuses without saying what.
-type vague struct{ sdk.Checker }
-
-func (vague) Validate(context.Context, string, sdk.Options) error { return errors.New("no") }
-
-func TestEachRuleIsBrokenBySomebody(t *testing.T) {
-	checks := map[string][]sdk.Checker{
-		"unknown-option":  {lax{banner().Checker()}, vague{banner().Checker()}},
-		"unknown-service": {lax{banner().Checker()}},
-	}
-	for name, c := range bad() {
-		checks[name] = append(checks[name], c.Checker())
-	}
-	s := Sample{Service: sdk.Service{Name: "banner", Port: 25, Network: "tcp"}, Server: Lines("220 ready")}
-	for _, r := range Rules() {
-		t.Run(r.Name, func(t *testing.T) {
-			if len(checks[r.Name]) == 0 {
-				t.Fatal("no check breaks this rule")
-			}
-			if err := r.Try(t.Context(), banner().Checker(), s); err != nil {
-				t.Errorf("a good check: %v", err)
-			}
-			for _, c := range checks[r.Name] {
-				conn, end, err := wire.Loopback(c)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer end()
-				for way, one := range map[string]sdk.Checker{"process": c, "stream": Streamed(conn)} {
-					if err := r.Try(t.Context(), one, s); err == nil {
-						t.Errorf("a bad check passes %s", way)
-					}
-				}
-			}
-		})
-	}
 }
 
 func TestJudge(t *testing.T) {

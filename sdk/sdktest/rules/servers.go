@@ -1,11 +1,9 @@
-package sdktest
+package rules
 
 import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
@@ -87,32 +85,20 @@ func Silent() Server {
 	return TCP(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 }
 
-// Closing accepts and closes at once.
-func Closing() Server { return TCP(func(net.Conn) {}) }
-
-// HTTP serves h over plain HTTP.
-func HTTP(h http.Handler) Server { return web(h, false) }
-
-// HTTPS serves h over TLS with a certificate that nobody trusts.
-func HTTPS(h http.Handler) Server { return web(h, true) }
-
-func web(h http.Handler, secure bool) Server {
+// Remote is a server that runs already, at the address of the host's family; of another family there is none.
+func Remote(addrs ...netip.AddrPort) Server {
 	return func(host netip.Addr) (netip.AddrPort, func(), error) {
-		l, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
-		if err != nil {
-			return netip.AddrPort{}, nil, fmt.Errorf("loopback server: %w", err)
+		for _, a := range addrs {
+			if a.Addr().Is4() == host.Is4() {
+				return a, func() {}, nil
+			}
 		}
-		s := httptest.NewUnstartedServer(h)
-		_ = s.Listener.Close() // its own, over IPv4 only
-		s.Listener = l
-		if secure {
-			s.StartTLS()
-		} else {
-			s.Start()
-		}
-		return netip.MustParseAddrPort(l.Addr().String()), s.Close, nil
+		return netip.AddrPort{}, nil, fmt.Errorf("no server was named that is reached as %s is", host)
 	}
 }
+
+// Closing accepts and closes at once.
+func Closing() Server { return TCP(func(net.Conn) {}) }
 
 // UDP answers each packet with what answer makes of it; nil: with nothing.
 func UDP(answer func(packet []byte) []byte) Server {
@@ -150,8 +136,8 @@ func silentOver(network string) Server {
 	return Silent()
 }
 
-// closedPort finds a port that nobody listens on.
-func closedPort(network string) Server {
+// ClosedPort finds a port that nobody listens on; network is "tcp" or "udp".
+func ClosedPort(network string) Server {
 	return func(host netip.Addr) (netip.AddrPort, func(), error) {
 		addr, stop, err := silentOver(network)(host)
 		if err != nil {
