@@ -32,6 +32,10 @@ test-long: ## what does not fit into test: fuzzing, the race detector on everyth
 new-check: ## NAME=x [DIR=path]: a check that works, to start from
 	@scripts/new-check "$(NAME)" "$(DIR)" "$(MODULE)"
 
+.PHONY: bench
+bench: ## what checks cost, beside keepalived: processor time, rate, intervals, memory (20 minutes, root)
+	@scripts/bench/run
+
 .PHONY: proto
 proto: ## generate the Go code of proto/ again
 	@scripts/proto
