@@ -14,7 +14,7 @@ type ServiceInfo struct {
 // manual (request, receive, login, ...) or a third party's option.NAME.
 type OptionInfo struct {
 	Name     string
-	Default  string
+	Default  string // the value when it is not set, as a file would write it; "" for none
 	Required bool
 	Secret   bool
 }

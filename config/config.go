@@ -111,7 +111,10 @@ type Service struct {
 	// Options are the section's own options for its check, those of real lines left out:
 	// what Servers have unless they override it. Nil when the check type takes none.
 	Options map[string]string
-	// Secrets names the keys of Options that are never shown.
+	// Defaults are what the check says it takes for options that it is not given. An option
+	// that is written with the value of its default is left out of Options.
+	Defaults map[string]string
+	// Secrets names the keys of Options and Defaults that are never shown.
 	Secrets map[string]bool
 
 	Servers []Server // in the order of the file, ranges expanded
@@ -160,7 +163,7 @@ type Server struct {
 	CheckNetwork string
 	// Options are what the negotiate check is given: the section's directives and
 	// option.NAME lines that the service declares, the real line's request and receive
-	// on top. Never nil for negotiate and combined checks of a service other than none.
+	// on top, without those that say the same as Service.Defaults. Never nil for negotiate and combined checks of a service other than none.
 	Options map[string]string
 	// Secrets names the keys of Options that are never shown.
 	Secrets map[string]bool

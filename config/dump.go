@@ -23,8 +23,10 @@ type DumpOptions struct {
 const hidden = "***"
 
 // Dump writes the configuration in force in the language that it was read from: every
-// default filled in, global directives repeated in each section that they hold for, each
-// line with a comment that says which line it came from. With Secrets it reads back to the
+// default filled in, those of the checks' own options too, global directives repeated in
+// each section that they hold for, each line with a comment that says which line it came
+// from. What would be warned of when it stood there, or cannot be written so that it reads
+// back, is written as a comment. With Secrets it reads back to the
 // same configuration, positions, warnings and digest apart.
 func (c *Config) Dump(w io.Writer, o DumpOptions) error {
 	p := printer{w: bufio.NewWriter(w), options: o}
@@ -51,6 +53,8 @@ type row struct {
 	secret bool
 	masked string // instead of text when secret; "" for ***
 	pos    Pos    // zero: a default
+	idle   bool   // to be written as a comment
+	theirs bool   // a default that a check says, which the language may have no way to write
 }
 
 // printer writes rows.
@@ -74,9 +78,15 @@ func (p *printer) line(indent string, l row) {
 		text, body = hereDocument(l.value.(string))
 	case l.value != nil:
 		var ok bool
-		if text, ok = written(l, comment); !ok {
+		text, ok = written(l, comment)
+		if l.idle = l.idle || !ok && l.theirs; l.idle && !ok {
+			text = strconv.Quote(l.value.(string))
+		} else if !ok {
 			p.err = errors.Join(p.err, fmt.Errorf("dump configuration: %s cannot be written so that it reads back", l.name))
 		}
+	}
+	if l.idle {
+		indent += "# "
 	}
 	fmt.Fprintf(p.w, "%-47s %s\n%s", indent+l.name+" = "+text, comment, body)
 }
@@ -113,6 +123,9 @@ func written(l row, comment string) (string, bool) {
 		}
 	}
 	for _, form := range forms {
+		if strings.Contains(form, "\n") {
+			continue
+		}
 		s := cut("", 1, l.name+" = "+form+" "+comment, 0)
 		if got, _ := l.syntax(&report{}, s); sameValue(got, l.value) {
 			return form, true
@@ -201,18 +214,18 @@ func (s *Service) ownLines(fork bool) []row {
 			continue
 		}
 		v := load(d.service(s))
-		if v == nil || (d.name == "checkcount" && s.CheckCount == 1) {
-			continue // not set, or no more than a deprecated directive's default
+		if v == nil {
+			continue
 		}
-		out = append(out, row{name: d.name, value: v, syntax: d.syntax, pos: s.Origins[d.name]})
+		at := s.Origins[d.name]
+		deprecated := d.name == "checkcount" && at.Line == 0
+		out = append(out, row{name: d.name, value: v, syntax: d.syntax, pos: at, idle: deprecated})
 	}
 	if s.Virtual.Persistence > 0 {
 		out = append(out, plain("netmask", s.netmask()))
 	}
-	if s.Key.Protocol == lvs.UDP {
-		out = append(out, row{name: "ops", value: s.Virtual.OnePacket, syntax: yesOrNo, pos: s.Origins["ops"]})
-	}
 	out = append(out,
+		row{name: "ops", value: s.Virtual.OnePacket, syntax: yesOrNo, pos: s.Origins["ops"]},
 		plain("checktype", s.checkWord()),
 		row{name: "service", value: s.CheckService, syntax: word, pos: s.Origins["service"]},
 		row{name: "checktimeout", value: load(&s.CheckTimeout), syntax: number(1), pos: s.Origins["checktimeout"]},
@@ -235,16 +248,19 @@ func (s *Service) checkLines() []row {
 	if s.Lua != "" {
 		out = append(out, row{name: "lua", value: s.Lua, pos: s.Origins["lua"]})
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Options)) {
-		l := row{name: name, value: s.Options[name], syntax: quotable, secret: s.Secrets[name]}
-		at, standard := s.Origins[name]
-		if third, ok := s.Origins["option."+name]; ok || !standard {
-			l.name, at = "option."+name, third
+	options := maps.Clone(s.Defaults)
+	maps.Copy(options, s.Options)
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		l := row{name: name, value: options[name], syntax: quotable, secret: s.Secrets[name], pos: s.Origins[name]}
+		if third, ok := s.Origins["option."+name]; ok || !slices.Contains(optionNames(), name) {
+			l.name, l.pos = "option."+name, third
 		}
-		if l.name == "httpmethod" || l.name == "virtualhost" {
-			l.syntax = optional
+		for _, d := range sectionDirectives() {
+			if d.name == l.name {
+				l.syntax = d.syntax
+			}
 		}
-		l.pos = at
+		l.theirs = l.pos.Line == 0
 		out = append(out, l)
 	}
 	return out

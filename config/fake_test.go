@@ -34,9 +34,10 @@ func (fakeCatalog) Lookup(service string) (ServiceInfo, error) {
 	case "external-perl":
 		return ServiceInfo{}, errors.New("perl is not installed, install the package perl")
 	case "external-lua":
-		return ServiceInfo{IPv6: true, Options: []OptionInfo{{Name: "lua"}, {Name: "checkcommand"}, {Name: "x"}}}, nil
+		return ServiceInfo{IPv6: true, Options: []OptionInfo{{Name: "lua"}, {Name: "checkcommand"}, {Name: "x", Default: "7"}}}, nil
 	case "http", "https", "http_proxy":
-		info.Options = append(request, OptionInfo{Name: "httpmethod", Default: "GET"}, OptionInfo{Name: "virtualhost"})
+		info.Options = []OptionInfo{{Name: "request", Default: "/"}, {Name: "receive"}, {Name: "httpmethod", Default: "GET"},
+			{Name: "virtualhost"}, {Name: "max-body", Default: "1048576"}}
 	case "dns", "sip":
 		info.Network = "udp"
 	case "mysql", "pgsql":
@@ -51,7 +52,10 @@ func (fakeCatalog) Lookup(service string) (ServiceInfo, error) {
 		info.Options = append(request, login...)
 	case "banner":
 		info.Port = 7777
-		info.Options = []OptionInfo{{Name: "receive"}, {Name: "depth"}, {Name: "token", Secret: true}}
+		info.Options = []OptionInfo{{Name: "receive", Default: "^220"}, {Name: "depth"}, {Name: "token", Secret: true, Default: "letmein"},
+			{Name: "service", Default: "a # b"}, {Name: "text", Default: "two\nlines"}}
+	case "strict":
+		info.Port, info.Options = 9, []OptionInfo{{Name: "kind", Default: "x", Required: true}}
 	case "smtp", "submission", "nntp", "pop", "pops", "imap", "imaps", "ldap", "ldaps", "simpletcp":
 		info.Options = append(request, login...)
 	default:

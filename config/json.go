@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"io"
+	"maps"
 
 	"github.com/ldirectord/ldirectord/lvs"
 )
@@ -109,7 +110,7 @@ func (s *Service) view(fork bool, o DumpOptions) viewService {
 	v := viewService{Directive: inFamily("virtual", s.Key.Family == lvs.IPv6), Value: s.Name, Line: s.Pos.Line,
 		Key: s.Key.String(), Unresolved: s.Unresolved, Directives: viewRows(s.ownLines(fork), o), Servers: []viewServer{}}
 	for i := range s.Servers {
-		v.Servers = append(v.Servers, s.Servers[i].view(o))
+		v.Servers = append(v.Servers, s.Servers[i].view(s.Defaults, o))
 	}
 	if f := s.Fallback; f != nil {
 		v.Fallback = &viewServer{Name: f.Name, Line: f.Pos.Line, Key: f.Key.String(), Unresolved: f.Unresolved,
@@ -118,11 +119,13 @@ func (s *Service) view(fork bool, o DumpOptions) viewService {
 	return v
 }
 
-func (r *Server) view(o DumpOptions) viewServer {
+func (r *Server) view(defaults map[string]string, o DumpOptions) viewServer {
 	v := viewServer{Name: r.Name, Line: r.Pos.Line, Key: r.Key.String(), Unresolved: r.Unresolved,
 		Method: r.Server.Method.String(), Weight: r.Server.Weight, Lower: r.Server.Lower, Upper: r.Server.Upper,
 		Check: r.CheckAddr.String(), Network: r.CheckNetwork, Options: map[string]string{}}
-	for name, value := range r.Options {
+	options := maps.Clone(defaults)
+	maps.Copy(options, r.Options)
+	for name, value := range options {
 		if r.Secrets[name] && !o.Secrets {
 			value = hidden
 		}

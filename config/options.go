@@ -36,7 +36,7 @@ func (b *builder) options(sec *section, s *Service, info ServiceInfo) {
 			secrets[o.Name] = true
 		}
 	}
-	s.Options, s.Secrets = map[string]string{}, secrets
+	s.Options, s.Secrets, s.Defaults = map[string]string{}, secrets, declaredDefaults(info)
 	places := map[string]Pos{}
 	for name, p := range sec.set {
 		option, third := strings.CutPrefix(name, "option.")
@@ -46,11 +46,25 @@ func (b *builder) options(sec *section, s *Service, info ServiceInfo) {
 		if _, both := sec.set["option."+name]; both && !third {
 			continue // the more particular one counts
 		}
-		s.Options[option], places[option] = p.value.(string), p.at
 		s.Origins[name] = p.pos
+		if p.value != s.Defaults[option] || p.value == "" {
+			s.Options[option], places[option] = p.value.(string), p.at
+		}
 	}
 	v.declared, v.secrets, v.places = declared, secrets, places
 	v.all(lua)
+}
+
+// declaredDefaults returns the defaults of a check's options. The script of external-lua is
+// no option to a file.
+func declaredDefaults(info ServiceInfo) map[string]string {
+	out := map[string]string{}
+	for _, o := range info.Options {
+		if o.Default != "" && !o.Required && o.Name != "lua" && o.Name != "checkcommand" {
+			out[o.Name] = o.Default
+		}
+	}
+	return out
 }
 
 // luaText fills in Lua, and reports a script that is missing or that nothing runs.
@@ -129,7 +143,7 @@ func (v *validation) all(lua bool) {
 // missing tells whether the section says nothing of an option, not even something unreadable.
 func (v *validation) missing(name string, options map[string]string) bool {
 	_, set := options[name]
-	return !set && !v.sec.bad[name] && !v.sec.bad["option."+name]
+	return !set && v.service.Defaults[name] == "" && !v.sec.bad[name] && !v.sec.bad["option."+name]
 }
 
 // paired returns the options of servers whose real line has a request and what to receive.
@@ -140,7 +154,7 @@ func (v *validation) paired(line realLine) map[string]string {
 			return
 		}
 		delete(options, name)
-		if value != "" {
+		if value != "" && value != v.service.Defaults[name] {
 			options[name], places[name] = value, at
 		}
 	}
