@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,7 @@ type Options struct {
 	ApplyTimeout time.Duration
 	Memory       state.Memory      // what the state file remembers
 	Maintenance  state.Maintenance // who is in maintenance from the start
+	Salt         []byte            // see state.Options; empty: a random one
 	// MemoryChanged is told what to remember whenever that changes, by the engine's own
 	// goroutine: it must not block. May be nil.
 	MemoryChanged func(state.Memory)
@@ -75,7 +77,7 @@ func Start(ctx context.Context, cfg *config.Config, o Options) (*Engine, error) 
 		return nil, fmt.Errorf("read the IPVS table: %w", err)
 	}
 	st, ts := state.New(cfg, nil, have, state.Options{
-		Now: time.Now(), Memory: o.Memory, Maintenance: o.Maintenance,
+		Now: time.Now(), Memory: o.Memory, Maintenance: o.Maintenance, Salt: o.Salt,
 	})
 	last := lvs.Adopt(have, st.Desired())
 	edits := st.Edits(last)
@@ -104,6 +106,9 @@ func (o *Options) fill() {
 	}
 	if o.ApplyTimeout <= 0 {
 		o.ApplyTimeout = 10 * time.Second
+	}
+	if len(o.Salt) == 0 {
+		o.Salt = []byte(rand.Text())
 	}
 }
 

@@ -1,13 +1,10 @@
 package state
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ldirectord/ldirectord/config"
@@ -31,13 +28,14 @@ const (
 // checkBook collects the distinct checks of a configuration.
 type checkBook struct {
 	global config.Global
+	salt   []byte
 	index  map[CheckID]int // into checks
 	checks []Check
 	pools  map[string]map[lvs.ServiceKey]bool // by kind: who has check processes of its own
 }
 
-func newCheckBook(g config.Global) *checkBook {
-	return &checkBook{global: g, index: map[CheckID]int{}, pools: map[string]map[lvs.ServiceKey]bool{}}
+func newCheckBook(g config.Global, salt []byte) *checkBook {
+	return &checkBook{global: g, salt: salt, index: map[CheckID]int{}, pools: map[string]map[lvs.ServiceKey]bool{}}
 }
 
 // add enters the check of one real server and returns it; false when the real server
@@ -48,7 +46,7 @@ func (b *checkBook) add(v *config.Service, r *config.Server) (Check, bool) {
 		return c, false
 	}
 	c.Pool = b.pool(c.Kind, v.Key)
-	c.ID = identify(c, r.Secrets)
+	c.ID = identify(c, r.Secrets, b.salt)
 	line := r.Pos.File + ":" + strconv.Itoa(r.Pos.Line)
 	i, known := b.index[c.ID]
 	if !known {
@@ -170,40 +168,6 @@ func (c *Check) combined(v *config.Service, r *config.Server) {
 	if c.Target.Network == "udp" {
 		c.ConnectKind = KindPing
 	}
-}
-
-// identify writes all of c that reaches the checker as one line. Who gets the same line
-// shares the check.
-func identify(c Check, secrets map[string]bool) CheckID {
-	parts := []string{c.Kind}
-	if c.Kind != KindPing {
-		parts = append(parts, c.Target.Network)
-		parts = append(parts, c.Target.Addr.String())
-	} else {
-		parts = append(parts, c.Target.Addr.Addr().String())
-	}
-	parts = append(parts, c.Timeout.String())
-	if c.ConnectsPer > 0 {
-		parts = append(parts, fmt.Sprintf("%s=%d/%s", c.ConnectKind, c.ConnectsPer, c.ConnectTimeout))
-	}
-	if c.Target.Virtual.IsValid() {
-		parts = append(parts, "virtual="+c.Target.Virtual.String())
-	}
-	if c.Target.FWMark != 0 {
-		parts = append(parts, "fwmark="+strconv.FormatUint(uint64(c.Target.FWMark), 10))
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Options)) {
-		value := strconv.Quote(c.Options[name])
-		if secrets[name] || name == OptionLua { // a script is no secret, but too long
-			sum := sha256.Sum256([]byte(c.Options[name]))
-			value = fmt.Sprintf("sha256:%x", sum[:6])
-		}
-		parts = append(parts, name+"="+value)
-	}
-	if c.Pool != "" {
-		parts = append(parts, "pool="+c.Pool)
-	}
-	return CheckID(strings.Join(parts, " "))
 }
 
 func addrOnly(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), 0) }

@@ -18,6 +18,7 @@ type State struct {
 	watches     map[CheckID][]*watch
 	checks      []Check
 	maintenance Maintenance
+	salt        []byte
 	waiting     Memory // of an earlier run, about servers and services whose names have no address yet
 }
 
@@ -26,6 +27,9 @@ type Options struct {
 	Now         time.Time
 	Memory      Memory      // what the state file of this boot remembers; used at a start only
 	Maintenance Maintenance // who is in maintenance at a start; a reload keeps what prev has
+	// Salt keys the digests of secrets in CheckIDs: random, or who reads a log could try out
+	// passwords. A reload keeps that of prev, so that identities stay what they are.
+	Salt []byte
 }
 
 // New makes the state of a configuration, and says what changes by it. have is the kernel's
@@ -44,11 +48,11 @@ type Options struct {
 func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []Transition) {
 	s := &State{
 		cfg: cfg, byKey: map[lvs.ServiceKey]*service{}, watches: map[CheckID][]*watch{},
-		maintenance: o.Maintenance,
+		maintenance: o.Maintenance, salt: o.Salt,
 	}
 	c := cause{at: o.Now, reason: "start", phase: "start"}
 	if prev != nil {
-		s.maintenance, o.Memory = prev.maintenance, prev.waiting
+		s.maintenance, s.salt, o.Memory = prev.maintenance, prev.salt, prev.waiting
 		c.reason, c.phase = "reload", "reload"
 	}
 	s.build()
@@ -67,7 +71,7 @@ const startUp = 2 * time.Second
 
 // build makes the services, their servers and checks from the configuration alone.
 func (s *State) build() {
-	book := newCheckBook(s.cfg.Global)
+	book := newCheckBook(s.cfg.Global, s.salt)
 	for i := range s.cfg.Services {
 		cfg := &s.cfg.Services[i]
 		if cfg.Unresolved {

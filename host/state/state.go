@@ -13,7 +13,7 @@ import (
 // CheckID is the identity of a check: all that reaches the checker, written as one
 // line (kind, service, network, address, timeouts, options; for scripts the virtual
 // service too). Two virtual services that need the same check share one. Secrets
-// appear in it only as a digest, so that it may be shown.
+// appear in it only as a digest keyed with Options.Salt, so that it may be shown.
 type CheckID string
 
 // Check is one thing to test again and again.

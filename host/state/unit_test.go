@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,5 +122,53 @@ func TestSnapshot(t *testing.T) {
 	}
 	if before.Services[1] != after.Services[1] {
 		t.Error("a service that did not change was made anew")
+	}
+}
+
+// Identities are logged, shown and written to files that others may read.
+func TestIdentitiesHideSecrets(t *testing.T) {
+	identity := func(salt string, prev *state.State, option, value string) string {
+		at := netip.MustParseAddrPort("10.0.1.1:80")
+		s, _ := state.New(&config.Config{Services: []config.Service{{
+			Key:       lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80")),
+			CheckType: config.Negotiate, CheckService: "http",
+			Servers: []config.Server{{
+				Key: lvs.ServerKey(at), CheckAddr: at, CheckNetwork: "tcp",
+				Options: map[string]string{option: value}, Secrets: map[string]bool{"passwd": true},
+			}},
+		}}}, prev, nil, state.Options{Now: epoch, Salt: []byte(salt)})
+		return string(s.Checks()[0].ID)
+	}
+	for value, shows := range map[string]string{
+		"/index.html":                        "/index.html",
+		"http://host:8080/a@b?c=d@e":         "http://host:8080/a@b?c=d@e",
+		"http://[2001:db8::1]/a@b":           "http://[2001:db8::1]/a@b",
+		"http://user:hush@host/x":            "http://***@host/x",
+		"https://hush@host":                  "https://***@host",
+		"http://user:hu@sh@host/":            "http://***@host/",
+		"http://user:hu/sh@host/":            "http://***@host/",
+		`http://user:hu\"sh@host/`:           "http://***@host/",
+		"sip:alice:hush@host":                "sip:***@host",
+		"-x http://u:hush@a/ -y ftp://u@b/c": "-x http://***@a/ -y ftp://***@b/c",
+	} {
+		id := identity("s", nil, "request", value)
+		if want := "request=" + strconv.Quote(shows); !strings.Contains(id, want) || strings.Contains(id, "hmac:") != (shows != value) {
+			t.Errorf("%s shows as %s", value, id)
+		}
+	}
+	for option, values := range map[string][]string{
+		"request": {"http://user:hush@host/", "http://user:bush@host/"}, "passwd": {"hush", "bush"},
+	} {
+		one := identity("s", nil, option, values[0])
+		if strings.Contains(one, "hush") || one == identity("s", nil, option, values[1]) {
+			t.Errorf("%s: %s, want no secret, and another digest for another one", option, one)
+		}
+		if one == identity("other", nil, option, values[0]) {
+			t.Errorf("%s: %s with any salt", option, one)
+		}
+		prev, _ := state.New(&config.Config{}, nil, nil, state.Options{Now: epoch, Salt: []byte("s")})
+		if again := identity("", prev, option, values[0]); again != one {
+			t.Errorf("%s: %s after a reload, was %s", option, again, one)
+		}
 	}
 }
