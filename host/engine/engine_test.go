@@ -399,3 +399,89 @@ func TestFaultsMoveNothingAndAreToldOnce(t *testing.T) {
 		}
 	})
 }
+
+// sayAll gives every check a verdict in one batch.
+func (w *world) sayAll(v func(n int) sdk.Verdict) {
+	var batch []state.Observation
+	for n, c := range w.checks.set {
+		batch = append(batch, state.Observation{Check: c.ID, Verdict: v(n), At: time.Now()})
+	}
+	w.checks.out <- batch
+	synctest.Wait()
+}
+
+// A plugin of many checks that crashes again and again costs a few lines, not one for each check.
+func TestFaultsOfOneReasonAreOneLine(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(func(s *config.Service) {
+			for n := range 1000 {
+				a := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n / 250), byte(n % 250)}), 80)
+				s.Servers = append(s.Servers, config.Server{
+					Key: lvs.ServerKey(a), Name: a.String(), Server: lvs.RealServer{Weight: 5}, Addr: a, CheckAddr: a, CheckNetwork: "tcp",
+				})
+			}
+		}))
+		up := func(int) sdk.Verdict { return sdk.Up() }
+		crash := func(pid int) { w.sayAll(func(int) sdk.Verdict { return sdk.Unknown("plugin %d crashed", pid) }) }
+		lines := func(when string, cannot, again int) {
+			t.Helper()
+			if w.logged("cannot tell") != cannot || w.logged("works again") != again {
+				t.Fatalf("%s: want %d faults and %d ends of them, log:\n%s", when, cannot, again, &w.log)
+			}
+		}
+		w.sayAll(up)
+		w.log.Reset()
+		crash(1)
+		lines("crash", 1, 0)
+		if w.logged("checks=1002 reason=\"plugin 1 crashed\"") != 1 || w.Counts().Faults != 1002 {
+			t.Errorf("log:\n%s", &w.log)
+		}
+		w.sayAll(up)
+		lines("works", 1, 1)
+		for pid := range 5 { // within the same ten seconds
+			crash(pid)
+			w.sayAll(up)
+		}
+		lines("flapping", 1, 1)
+		crash(9)
+		lines("still quiet", 1, 1)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		lines("told when the time is over", 2, 1)
+		w.sayAll(func(n int) sdk.Verdict { // another reason is another line at once
+			if n == 7 {
+				return sdk.Unknown("no descriptors")
+			}
+			return sdk.Up()
+		})
+		lines("another reason", 3, 2)
+		if w.logged("checks=1001") != 1 || w.logged("checks=1 reason=\"no descriptors\"") != 1 {
+			t.Errorf("log:\n%s", &w.log)
+		}
+	})
+}
+
+// Digests of secrets are of use to nobody who has the log of a run.
+func TestIdentitiesAreSalted(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		secret := section(func(s *config.Service) {
+			s.CheckType = config.Negotiate
+			s.Servers[0].Options, s.Servers[0].Secrets = map[string]string{"passwd": "x"}, map[string]bool{"passwd": true}
+		})
+		run := func(salt string) state.CheckID {
+			w.options.Salt = []byte(salt)
+			w.start(secret)
+			first := w.checks.set[0].ID
+			if err := w.Reload(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+			if again := w.checks.set[0].ID; again != first {
+				t.Errorf("%s after a reload, was %s", again, first)
+			}
+			return first
+		}
+		if run("") == run("") || run("a") != run("a") {
+			t.Error("the salt is not random, or that of the options not used")
+		}
+	})
+}

@@ -180,6 +180,7 @@ func (l *loop) reload(out outcome) {
 	l.dirty = true
 	clear(l.trouble.told)
 	l.o.Monitor.Set(next.Checks())
+	l.faults.keep(next.Checks())
 	l.emit(ts)
 	l.remember()
 	l.publish()

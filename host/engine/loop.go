@@ -23,7 +23,7 @@ type loop struct {
 	last   lvs.Table // asked last: what the edits that were made lead to
 	dirty  bool      // what is asked now may differ from last
 	memory state.Memory
-	faults map[state.CheckID]string // checks that cannot tell now, and why
+	faults faults // checks that cannot tell now
 
 	then    func(outcome) // what to do with the outcome of the job under way; nil when there is none
 	trouble trouble
@@ -45,7 +45,7 @@ type reload struct {
 func newLoop(e *Engine, o Options, st *state.State, last lvs.Table) *loop {
 	return &loop{
 		engine: e, o: o, applier: newApplier(o.Controller, o.ApplyTimeout),
-		state: st, last: last, memory: o.Memory, faults: map[state.CheckID]string{},
+		state: st, last: last, memory: o.Memory, faults: newFaults(o.Log),
 		driftAt: time.Now().Add(o.DriftInterval),
 	}
 }
@@ -85,9 +85,13 @@ func (l *loop) run() {
 func (l *loop) observe(batch []state.Observation) {
 	var ts []state.Transition
 	for _, o := range batch {
-		l.fault(o)
+		if o.Verdict.Status == sdk.StatusUnknown {
+			l.engine.counts.faults.Add(1)
+		}
+		l.faults.take(o)
 		ts = append(ts, l.state.Observe(o)...)
 	}
+	l.faults.tell(time.Now())
 	l.emit(ts)
 	l.stale()
 }
@@ -96,24 +100,6 @@ func (l *loop) observe(batch []state.Observation) {
 func (l *loop) stale() {
 	if l.publishAt.IsZero() {
 		l.publishAt = time.Now().Add(publishEvery)
-	}
-}
-
-// fault counts checks that cannot tell, and says so once for each reason.
-func (l *loop) fault(o state.Observation) {
-	why, known := l.faults[o.Check]
-	if o.Verdict.Status != sdk.StatusUnknown {
-		if known {
-			delete(l.faults, o.Check)
-			l.o.Log.Info("check works again", "check", string(o.Check))
-		}
-		return
-	}
-	l.engine.counts.faults.Add(1)
-	if !known || why != o.Verdict.Reason {
-		l.faults[o.Check] = o.Verdict.Reason
-		l.o.Log.Warn("check cannot tell; its real servers stay as they are",
-			"check", string(o.Check), "reason", o.Verdict.Reason)
 	}
 }
 
@@ -153,7 +139,7 @@ func (l *loop) publish() {
 // nextAlarm is when the loop has something to do by itself.
 func (l *loop) nextAlarm() time.Time {
 	next := l.driftAt
-	for _, at := range []time.Time{l.trouble.retryAt, l.publishAt, l.state.NextSettle()} {
+	for _, at := range []time.Time{l.trouble.retryAt, l.publishAt, l.faults.dueAt, l.state.NextSettle()} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -165,6 +151,9 @@ func (l *loop) alarm(now time.Time) {
 	due := func(at time.Time) bool { return !at.IsZero() && !at.After(now) }
 	if due(l.publishAt) {
 		l.publish()
+	}
+	if due(l.faults.dueAt) {
+		l.faults.tell(now)
 	}
 	if due(l.state.NextSettle()) {
 		l.stale()
