@@ -25,6 +25,9 @@ var ErrTooLong = errors.New("too long")
 // gave no answer, and files of our own. An error that Judge does not know is Down with CodeProtocol:
 // what is left are answers that could not be understood.
 func Judge(err error) sdk.Verdict {
+	if v, ok := failed(err); ok {
+		return v
+	}
 	switch {
 	case err == nil:
 		return sdk.Unknown("judged without an error")
