@@ -1,0 +1,213 @@
+// Package servers starts real servers for tests, out of Debian's packages, none of which has
+// to be installed: scripts/private-root unpacks them once.
+package servers
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// startup is how long a server may take until it listens.
+const startup = 30 * time.Second
+
+// Server is one to run.
+type Server struct {
+	// Packages of Debian that it is in.
+	Packages []string
+	// Command and its arguments, which is run in a file system of its own: the packages' files, with
+	// /work of the test's own (Dir), and a passwd with the users that Users names beside root. It must stay in
+	// the foreground.
+	Command []string
+	Users   []string
+	// Prepare, if any, is a shell script that is run there before. Packages has to name what it
+	// needs: dash, coreutils.
+	Prepare string
+	// Files by their path, most below /work; missing directories are made.
+	Files map[string]string
+	// Listens are the addresses that it will listen on, over TCP.
+	Listens []netip.AddrPort
+}
+
+// Addr finds an address of loopback that nobody listens on, over TCP and UDP.
+func Addr(t *testing.T, host string) netip.AddrPort {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := netip.MustParseAddrPort(l.Addr().String())
+		p, err := net.ListenPacket("udp", addr.String())
+		l.Close()
+		if err != nil {
+			continue
+		}
+		p.Close()
+		return addr
+	}
+	t.Fatal("no free port")
+	return netip.AddrPort{}
+}
+
+// Start runs s until the test ends. Where it cannot be had the test is left out, which CI=true
+// makes a failure.
+func (s Server) Start(t *testing.T) {
+	t.Helper()
+	root, err := unpack(s.Packages)
+	if err != nil {
+		lack := fmt.Sprintf("NOT TESTED against a real server (%s): %v", strings.Join(s.Packages, ", "), err)
+		if os.Getenv("CI") == "true" {
+			t.Fatal(lack)
+		}
+		t.Skip(lack)
+	}
+	dir := t.TempDir()
+	if err := s.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cmd := exec.Command("unshare", s.unshare(root, dir)...)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	t.Cleanup(func() {
+		cmd.Process.Kill() // its namespace of processes ends with it, and they with that
+		<-ended
+	})
+	if err := s.await(ended); err != nil {
+		files, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+		for _, name := range files {
+			text, _ := os.ReadFile(name)
+			log.Write(text)
+		}
+		t.Fatalf("%s: %v\n%s", s.Command[0], err, log.String())
+	}
+}
+
+func unpack(packages []string) (string, error) {
+	top, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", err
+	}
+	script := filepath.Join(filepath.Dir(strings.TrimSpace(string(top))), "scripts", "private-root")
+	out, err := exec.Command(script, packages...).Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		return "", errors.New(strings.TrimSpace(string(failed.Stderr)))
+	}
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// write makes the test's directory: what is to be /work, and etc beside it.
+func (s Server) write(dir string) error {
+	passwd, group := "root:x:0:0:root:/root:/bin/sh\n", "root:x:0:\n"
+	for i, name := range s.Users {
+		passwd += fmt.Sprintf("%s:x:%d:%d:%s:/work:/bin/false\n", name, 900+i, 900+i, name)
+		group += fmt.Sprintf("%s:x:%d:\n", name, 900+i)
+	}
+	files := map[string]string{
+		"/etc/passwd": passwd, "/etc/group": group, "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
+		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\n", "/work/prepare": s.Prepare,
+		"/etc/services": "smtp 25/tcp\nnntp 119/tcp\npop3 110/tcp\n", "/etc/protocols": "tcp 6 TCP\nudp 17 UDP\n",
+	}
+	for path, text := range s.Files {
+		files[path] = text
+	}
+	for path, text := range files {
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(filepath.Join(dir, "work"), 0o777)
+}
+
+// enter is run with ROOT, DIR and the command: the root's files read-only, but for what a server
+// writes to, which is of the test's own.
+const enter = `set -e
+root=$1 dir=$2
+shift 2
+mkdir -p "$dir/root"
+mount -t tmpfs tmpfs "$dir/root"
+for one in "$root"/*; do
+	name=$(basename "$one")
+	case $name in
+	dev | proc | sys | tmp | run | etc | var | work | exec) ;;
+	*)
+		if [ -L "$one" ]; then
+			cp -P "$one" "$dir/root/$name"
+		else
+			mkdir "$dir/root/$name"
+			mount --bind "$one" "$dir/root/$name"
+		fi
+		;;
+	esac
+done
+cd "$dir/root"
+mkdir dev proc run tmp work etc
+mount --rbind /dev dev
+mount -t proc proc proc
+mount --bind "$dir/work" work
+chmod 1777 tmp
+cp -a "$root/var" .
+ln -sfn /run var/run
+cp -a "$root/etc/." "$dir/etc/." etc
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+exec chroot . "$@"
+`
+
+func (s Server) unshare(root, dir string) []string {
+	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"}
+	if os.Getuid() != 0 {
+		args = append(args, "--user", "--map-root-user")
+	}
+	args = append(args, "sh", "-c", enter, "enter", root, dir)
+	if s.Prepare != "" {
+		args = append(args, "/bin/sh", "-c", `cd /work; . /work/prepare && exec "$@"`, "sh")
+	}
+	return append(args, s.Command...)
+}
+
+// await returns when the server listens everywhere, or how it ended before.
+func (s Server) await(ended chan error) error {
+	over := time.After(startup)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for _, addr := range s.Listens {
+		for {
+			c, err := net.DialTimeout("tcp", addr.String(), time.Second)
+			if err == nil {
+				c.Close()
+				break
+			}
+			select {
+			case err := <-ended:
+				ended <- err
+				return fmt.Errorf("ended: %w", err)
+			case <-over:
+				return fmt.Errorf("does not listen on %s", addr)
+			case <-tick.C:
+			}
+		}
+	}
+	return nil
+}
