@@ -485,3 +485,21 @@ func TestIdentitiesAreSalted(t *testing.T) {
 		}
 	})
 }
+
+// That nothing is done about a failed check is worth a line as well.
+func TestAFailureOfARemovedServerIsTold(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		w.say(two, sdk.Up())
+		w.kernel.Change(func(table lvs.Table) { delete(table[web].Servers, one) })
+		time.Sleep(31 * time.Second)
+		w.log.Reset()
+		w.say(one, down())
+		w.say(one, down())
+		w.want("10.0.0.3:80=5")
+		if w.logged("stays out of the table") != 1 || w.logged("level=WARN") != 1 || w.logged(`reason="connection refused"`) != 1 {
+			t.Errorf("log:\n%s", &w.log)
+		}
+	})
+}

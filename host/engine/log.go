@@ -19,7 +19,7 @@ func (l *loop) logTransition(t state.Transition) {
 		attrs = append(attrs, slog.String("check", string(t.Check)))
 	}
 	reason := t.Reason
-	if reason == "" {
+	if reason == "" || t.Change == state.Deviated && t.Verdict.Reason != "" { // its own is in the text
 		reason = t.Verdict.Reason
 	}
 	if reason != "" {

@@ -121,7 +121,9 @@ func (v *service) leave(r *server, c cause) []Transition {
 		r.in, r.value, r.byHand = false, r.quiescent(), ""
 		return []Transition{c.serverTransition(v, r, Deleted)}
 	case !r.in && r.byHand != "" && !v.cfg.ReaddQuiescent:
-		return nil
+		c.reason = "real server " + ServerName(r.key) + " (" + v.cfg.Key.String() +
+			") is down; it stays out of the table, where it was removed by hand"
+		return []Transition{c.atServer(v, r.key)}
 	case !r.in && r.byHand != "":
 		change = ReaddedQuiescent
 	}
