@@ -16,7 +16,7 @@ import (
 
 // DumpOptions says how a configuration is written. The zero value hides secrets.
 type DumpOptions struct {
-	Secrets bool // write passwords and the like as they are, not as ***
+	Secrets bool // write passwords and the userinfo of URLs as they are, not as ***
 }
 
 // hidden stands for a secret.
@@ -87,6 +87,9 @@ func (p *printer) line(indent string, l row) {
 	}
 	if l.idle {
 		indent += "# "
+	}
+	if !p.options.Secrets {
+		text, body = hideUserinfo(text), hideUserinfo(body)
 	}
 	fmt.Fprintf(p.w, "%-47s %s\n%s", indent+l.name+" = "+text, comment, body)
 }

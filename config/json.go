@@ -98,6 +98,9 @@ func viewRows(rows []row, o DumpOptions) []viewRow {
 		case lvs.SchedFlags:
 			v.Value = schedFlagsText(set)
 		}
+		if text, ok := v.Value.(string); ok && !o.Secrets {
+			v.Value = hideUserinfo(text)
+		}
 		if l.secret && !o.Secrets {
 			v.Value = hidden
 		}
@@ -126,8 +129,12 @@ func (r *Server) view(defaults map[string]string, o DumpOptions) viewServer {
 	options := maps.Clone(defaults)
 	maps.Copy(options, r.Options)
 	for name, value := range options {
-		if r.Secrets[name] && !o.Secrets {
+		switch {
+		case o.Secrets:
+		case r.Secrets[name]:
 			value = hidden
+		default:
+			value = hideUserinfo(value)
 		}
 		v.Options[name] = value
 	}

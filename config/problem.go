@@ -43,9 +43,10 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// quoteShort quotes s for a message, cut where a reader has seen enough.
+// quoteShort quotes s for a message, cut where a reader has seen enough, without userinfo.
 func quoteShort(s string) string {
 	const enough = 200
+	s = hideUserinfo(s)
 	if len(s) > enough {
 		return strconv.Quote(s[:enough]) + "..."
 	}
@@ -68,7 +69,8 @@ func (e *Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// report collects problems while one file is read.
+// report collects problems while one file is read. None of them shows the userinfo of a URL,
+// whatever it quotes.
 type report struct {
 	errors   []Problem
 	warnings []Problem
@@ -76,12 +78,12 @@ type report struct {
 
 // refuse notes an error. found may be "".
 func (r *report) refuse(at Pos, directive, found, want string) {
-	r.errors = append(r.errors, Problem{Pos: at, Directive: directive, Found: found, Want: want})
+	r.errors = append(r.errors, Problem{Pos: at, Directive: directive, Found: hideUserinfo(found), Want: hideUserinfo(want)})
 }
 
 // warn notes something that changes nothing about whether the file is accepted.
 func (r *report) warn(at Pos, directive, format string, args ...any) {
-	r.warnings = append(r.warnings, Problem{Pos: at, Directive: directive, Want: fmt.Sprintf(format, args...)})
+	r.warnings = append(r.warnings, Problem{Pos: at, Directive: directive, Want: hideUserinfo(fmt.Sprintf(format, args...))})
 }
 
 // inFileOrder sorts problems by place and drops repetitions: a global directive that
