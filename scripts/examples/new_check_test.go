@@ -53,6 +53,9 @@ func TestNewCheckInside(t *testing.T) {
 	run(t, copied, "scripts/build", "bin")
 	greeter(t, filepath.Join(copied, "bin/plugins"), "greets-2")
 	readmeIsTrue(t, filepath.Join(copied, "plugins/greets-2/README.md"), filepath.Join(copied, "bin"))
+	redis := filepath.Join(repository(t), "docs/examples/redis")
+	run(t, redis, "go", "build", "-o", filepath.Join(copied, "bin/plugins/ldirectord-check-redis"), ".")
+	readmeIsTrue(t, filepath.Join(redis, "README.md"), filepath.Join(copied, "bin"))
 }
 
 // And so does one in a repository of its own.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,15 +72,25 @@ func TestPython(t *testing.T) {
 		keepsRules(t, filepath.Join(dir, "ldirectord-check-health"), sdktest.Sample{
 			Service: sdk.Service{Name: "health", Network: "tcp"}, Server: page(200, `{"status": "ok"}`)})
 	})
-	p := newHost(t, dir, "health")
+	h := newHost(t, dir, "health")
 	t.Run("options", func(t *testing.T) {
-		err := p.pool.Validate(t.Context(), "health", sdk.Options{"path": "/h\u00e9 alth", "token": "ok"})
+		err := h.pool.Validate(t.Context(), "health", sdk.Options{"path": "/h\u00e9 alth", "token": "ok"})
 		var wrong *sdk.OptionError
 		if !errors.As(err, &wrong) || wrong.Option != "path" || wrong.Offset != 2 {
 			t.Errorf("got %v", err)
 		}
 	})
+	t.Run("README", func(t *testing.T) {
+		o := sdk.Options{}
+		readme := read(t, filepath.Join(repository(t), "docs/examples/python/README.md"))
+		for _, m := range regexp.MustCompile(`(?m)^    option\.(\w+) = (.*)$`).FindAllStringSubmatch(readme, -1) {
+			o[m[1]] = m[2]
+		}
+		if err := h.pool.Validate(t.Context(), "health", o); err != nil || len(o) < 3 {
+			t.Errorf("its example, %v: %v", o, err)
+		}
+	})
 	for _, c := range pythonCases {
-		t.Run(c.name, func(t *testing.T) { c.run(t, p) })
+		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
 	}
 }
