@@ -146,7 +146,11 @@ func insideOf(b block, work string) (*exec.Cmd, error) {
 	}
 	words := []string{self, "inside", string(text), work}
 	if b.Guest {
-		words = append([]string{filepath.Join("scripts", "guest", "run"), "--timeout", "3600", "--"}, words...)
+		cpu, err := oneProcessor()
+		if err != nil {
+			return nil, err
+		}
+		words = append([]string{"taskset", "-c", cpu, filepath.Join("scripts", "guest", "run"), "--timeout", "3600", "--"}, words...)
 		return exec.Command(words[0], words[1:]...), nil
 	}
 	cmd := exec.Command(words[0], words[1:]...)
@@ -155,6 +159,22 @@ func insideOf(b block, work string) (*exec.Cmd, error) {
 		Pdeathsig:  syscall.SIGKILL,
 	}
 	return cmd, nil
+}
+
+// oneProcessor is the number of a processor that we may use. A user-mode kernel has one anyhow, but
+// hands over between processes of its own with every system call: from processor to processor that
+// takes several times as long, the longer the less else the machine has to do.
+func oneProcessor() (string, error) {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return "", err
+	}
+	_, list, _ := strings.Cut(string(text), "Cpus_allowed_list:")
+	end := strings.IndexFunc(strings.TrimSpace(list), func(r rune) bool { return r < '0' || r > '9' })
+	if end < 1 {
+		return "", errors.New("/proc/self/status does not say which processors we may use")
+	}
+	return strings.TrimSpace(list)[:end], nil
 }
 
 func readWindows(lines *bufio.Scanner, raw *os.File) ([]window, error) {
