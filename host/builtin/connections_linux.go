@@ -21,6 +21,7 @@ type connections struct {
 	seq    uint64
 	flying map[uint64]*attempt // by seq
 	byID   map[uint64]*attempt // the same, by check
+	ends   deadlines           // of those in flight that are waited for
 	batch  []*attempt          // begun by one Start
 	out    outbox
 	timer  *time.Timer // of the next deadline
@@ -161,6 +162,12 @@ func (l *connections) wait(a *attempt) {
 		l.out.add(a.id, v)
 		return
 	}
+	l.expectEnd(a)
+}
+
+// expectEnd has the timer go off no later than at a's deadline.
+func (l *connections) expectEnd(a *attempt) {
+	l.ends.add(a)
 	if l.armed.IsZero() || a.deadline.Before(l.armed) {
 		l.armed = a.deadline
 		l.timer.Reset(time.Until(a.deadline))
@@ -183,16 +190,13 @@ func (l *connections) settle(events []syscall.EpollEvent) {
 // expire ends what has used up its time, and sets the timer for the next one.
 func (l *connections) expire(now time.Time) {
 	l.armed = time.Time{}
-	for _, a := range l.flying {
-		switch {
-		case !now.Before(a.deadline):
-			l.end(a, syscall.ETIMEDOUT)
-		case l.armed.IsZero() || a.deadline.Before(l.armed):
+	for a := l.ends.first(); a != nil; a = l.ends.first() {
+		if now.Before(a.deadline) {
 			l.armed = a.deadline
+			l.timer.Reset(time.Until(l.armed))
+			return
 		}
-	}
-	if !l.armed.IsZero() {
-		l.timer.Reset(time.Until(l.armed))
+		l.end(a, syscall.ETIMEDOUT)
 	}
 }
 
@@ -214,6 +218,7 @@ func (l *connections) end(a *attempt, err error) {
 // drop closes a connection without a word.
 func (l *connections) drop(a *attempt) {
 	syscall.Close(a.fd)
+	l.ends.remove(a)
 	delete(l.flying, a.seq)
 	delete(l.byID, a.id)
 }

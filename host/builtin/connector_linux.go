@@ -120,6 +120,7 @@ type attempt struct {
 	addr     sockaddr
 	began    time.Time
 	deadline time.Time
+	place    int // in deadlines, counted from 1; 0: it is not there
 }
 
 // event is what the kernel gives back when the attempt has ended.
