@@ -118,7 +118,7 @@ func (o *owner) start(d sdk.Due, now time.Time) {
 		o.out.add(d.ID, sdk.Unknown("the last probe has not come back"))
 		return
 	}
-	r := &run{reg: reg, deadline: now.Add(d.Remaining)}
+	r := &run{reg: reg, begun: now, deadline: now.Add(d.Remaining)}
 	reg.run = r
 	if len(o.running) < o.p.max {
 		o.launch(r)
@@ -153,6 +153,7 @@ func (o *owner) fillPlaces(now time.Time) {
 		o.waiting[0] = nil
 		o.waiting = o.waiting[1:]
 		if !o.expired(r, now) {
+			r.waited = now.Sub(r.begun)
 			o.launch(r)
 		}
 	}

@@ -76,10 +76,24 @@ type registration struct {
 // run is one probe from its start to its result.
 type run struct {
 	reg      *registration
+	begun    time.Time // Start
 	deadline time.Time
+	waited   time.Duration      // for its place
 	cancel   context.CancelFunc // nil while it waits for a place
 	answered bool               // a result has been given, or none is wanted any more
 	stuck    bool
+}
+
+// fair turns a verdict that the server did not earn into Unknown: a probe that spent a tenth of
+// its time or more waiting for a place, and then ran out of time, might have succeeded.
+func (r *run) fair(v sdk.Verdict, late bool) sdk.Verdict {
+	budget := r.deadline.Sub(r.begun)
+	late = late || v.Code == sdk.CodeTimeout || v.Code == sdk.CodeL4Timeout
+	if v.Status != sdk.StatusDown || !late || r.waited == 0 || r.waited < budget/10 {
+		return v
+	}
+	return sdk.Unknown("waited %v of %v for a place, and the rest was too short",
+		r.waited.Round(time.Millisecond), budget.Round(time.Millisecond))
 }
 
 // finished is what a probe's goroutine leaves behind.
@@ -158,7 +172,7 @@ func (p *Pool) Close(ctx context.Context) error {
 
 // execute is the goroutine of one probe. The owner waits for what it leaves in done.
 func (p *Pool) execute(ctx context.Context, r *run) {
-	v := p.probe(ctx, r.reg)
+	v := r.fair(p.probe(ctx, r.reg), ctx.Err() != nil)
 	r.cancel()
 	p.done <- finished{r, v}
 }

@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -180,6 +181,45 @@ func TestMaxProbesRunAtOnce(t *testing.T) {
 			t.Errorf("results of %v", got)
 		}
 	})
+}
+
+// A probe that waited for a place for a part of its time has less of it than the server was promised.
+func TestWaitingAccusesNobody(t *testing.T) {
+	do := func(ctx context.Context, t sdk.Target, _ sdk.Options) sdk.Verdict {
+		takes := time.Duration(t.Addr.Port()) * time.Millisecond
+		select {
+		case <-time.After(takes):
+			return sdk.DownWith(sdk.CodeRefused, "refused")
+		case <-ctx.Done():
+			return sdk.DownWith(sdk.CodeTimeout, "no answer")
+		}
+	}
+	for name, c := range map[string]struct {
+		first, second uint16 // what the probes take, in ms
+		status        sdk.Status
+		reason        string
+	}{
+		"no time left":   {700, 500, sdk.StatusUnknown, "waited 700ms of 1s for a place, and the rest was too short"},
+		"an answer":      {700, 200, sdk.StatusDown, "refused"},
+		"no answer ever": {10, 5000, sdk.StatusDown, "no answer"}, // a moment's wait is no excuse
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := Runner(scripted{do: do}, Options{Max: 1})
+				p.Register(1, sdk.Target{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), c.first)}, nil)
+				p.Register(2, sdk.Target{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), c.second)}, nil)
+				p.Start(due(time.Second, 1, 2))
+				next(t, p)
+				batch, _ := next(t, p)
+				if v := batch[0].Verdict; batch[0].ID != 2 || v.Status != c.status || v.Reason != c.reason {
+					t.Errorf("%+v, want %v: %s", batch, c.status, c.reason)
+				}
+				if err := p.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestForgetCancelsAndIsSilent(t *testing.T) {
