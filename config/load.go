@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Resolver looks names up. *net.Resolver is one.
@@ -28,8 +29,11 @@ type Loader struct {
 	OpenCatalog func(dir, user string) Catalog
 	// Resolver looks up host and service names; nil is the system's.
 	Resolver Resolver
-	// Last holds the last known address of each name, under LastKey: a name that no
-	// longer resolves keeps it. Parse adds to it, and makes the map if it is nil.
+	// Last holds the address in use of each host name of the last configuration that was
+	// read without errors, under LastKey: a name that no longer resolves keeps it. It is
+	// for the caller to keep and to fill in before the first Load; nil is empty. A Parse
+	// without errors replaces the map by one with the names of its configuration alone, so
+	// that it does not grow; it never changes one, and with errors leaves it as it is.
 	Last map[string]netip.Addr
 	// Instance becomes Config.Instance; "" stands for the base name of the file.
 	Instance string
@@ -104,6 +108,7 @@ func (l *Loader) Parse(ctx context.Context, path string, text []byte) (*Config, 
 		return nil, &Errors{Problems: inFileOrder(r.errors), Warnings: inFileOrder(r.warnings)}
 	}
 	cfg.Warnings = inFileOrder(r.warnings)
+	l.Last = b.names.used
 	return cfg, nil
 }
 
@@ -130,7 +135,7 @@ func buildGlobal(r *report, d draft) Global {
 		}
 	}
 	if s, ok := d.set["logfile"]; ok && g.LogFile[0] != '/' && !isFacility(g.LogFile) {
-		r.warn(s.at, "logfile", "%s is neither a path that begins with / nor a syslog facility", quoteShort(g.LogFile))
+		r.warn(s.at, "logfile", "%s is neither a path that begins with / nor a syslog facility; facility daemon is used", quoteShort(g.LogFile))
 	}
 	if s, ok := d.set["maintenancedir"]; ok {
 		if info, err := os.Stat(g.MaintenanceDir); err != nil || !info.IsDir() {
@@ -140,10 +145,11 @@ func buildGlobal(r *report, d draft) Global {
 	return g
 }
 
-// isFacility tells whether name is a facility of syslog(3), in the form of syslog.conf.
+// isFacility tells whether name is a facility of syslog(3), in the form of syslog.conf, in
+// upper or lower case.
 func isFacility(name string) bool {
-	switch name {
-	case "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "security",
+	switch strings.ToLower(name) {
+	case "auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news",
 		"syslog", "user", "uucp", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7":
 		return true
 	}

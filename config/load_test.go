@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -205,4 +206,35 @@ func TestDirectivesOfTheManual(t *testing.T) {
 			t.Errorf("%s stands where the manual does not say", name)
 		}
 	}
+}
+
+// Last holds what the last configuration that was accepted needs, and no more: it is kept
+// over restarts.
+func TestLastDoesNotGrow(t *testing.T) {
+	l := fakeLoader()
+	names := theNames()
+	names["ip4 web1"], names["ip4 web2"] = "192.0.2.1", "192.0.2.2"
+	l.Resolver = names
+	load := func(text, want string, good bool) {
+		t.Helper()
+		before := maps.Clone(l.Last)
+		old := l.Last
+		if _, err := l.Parse(t.Context(), "web.cf", []byte("quiescent=yes\nvirtual=10.0.0.1:80\n"+text)); (err == nil) != good {
+			t.Fatal(err)
+		}
+		if got := strings.Join(slices.Sorted(maps.Keys(l.Last)), ", "); got != want {
+			t.Errorf("after %q: %s, want %s", text, got, want)
+		}
+		if !maps.Equal(before, old) {
+			t.Errorf("%q: the map of the last one was changed, which others may hold", text)
+		}
+	}
+	const one, two, gone = "    real=web1:80 gate\n", "    real=web2:80 gate\n", "    real=gone:80 gate\n"
+	load(one, "ip4 web1", true)
+	load(one+two+gone, "ip4 web1, ip4 web2", true)
+	load(one+"    bogus=1\n", "ip4 web1, ip4 web2", false)
+	load("    real=www:80 gate\n    bogus=1\n", "ip4 web1, ip4 web2", false)
+	delete(names, "ip4 web2")
+	load(two, "ip4 web2", true) // fails now, and keeps its address
+	load("", "", true)
 }

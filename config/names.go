@@ -20,17 +20,15 @@ const (
 // names resolves host and service names for one configuration.
 type names struct {
 	resolver Resolver
-	last     map[string]netip.Addr
+	last     map[string]netip.Addr // of the configuration before; not changed
+	used     map[string]netip.Addr // what becomes last when this configuration is accepted
 	answers  map[string]netip.Addr // by LastKey; an invalid one for a name that failed
 	stale    map[string]bool       // by LastKey: failed now, answered from last
 	ports    map[string]int        // by network and name; -1 for one that does not exist
 }
 
 func newNames(l *Loader) *names {
-	if l.Last == nil {
-		l.Last = map[string]netip.Addr{}
-	}
-	n := &names{resolver: l.Resolver, last: l.Last, answers: map[string]netip.Addr{},
+	n := &names{resolver: l.Resolver, last: l.Last, used: map[string]netip.Addr{}, answers: map[string]netip.Addr{},
 		stale: map[string]bool{}, ports: map[string]int{}}
 	if n.resolver == nil {
 		n.resolver = systemResolver()
@@ -65,7 +63,7 @@ func (n *names) prefetch(ctx context.Context, d draft) {
 	}
 	askFallbacks(d.set, ask)
 
-	var mu sync.Mutex // guards n.answers, n.stale and n.last while lookups run
+	var mu sync.Mutex // guards n.answers, n.stale and n.used while lookups run
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, lookupsAtOnce)
 	for key, q := range questions {
@@ -124,7 +122,10 @@ func (n *names) learn(key string, found []netip.Addr) {
 	case known && slices.Contains(found, last):
 		n.answers[key] = last
 	default:
-		n.answers[key], n.last[key] = found[0], found[0]
+		n.answers[key] = found[0]
+	}
+	if a := n.answers[key]; a.IsValid() {
+		n.used[key] = a
 	}
 }
 
