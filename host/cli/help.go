@@ -24,6 +24,22 @@ The configuration
     --secrets    with passwords (root only): this form can be read back
     --json       for machines
 
+Check plugins
+  plugins        list those in every directory that is searched, and what speaks
+                 against one; exit code 1 when one cannot be used, or there are
+                 none. plugindir and pluginuser of the configuration count
+    --options    with the options that each takes
+    --json       for machines, with everything
+  plugins test FILE
+                 try every rule of checks on a plugin, installed or not; exit
+                 code 1 when it breaks one
+    -v           with how long it took
+    --service NAME, --option NAME=VALUE
+                 what to configure; otherwise all its services, with guessed
+                 values for what is required
+    --server ADDRESS:PORT
+                 one that deserves to be up, for IPv4, for IPv6, or both
+
 Options, before all else
   -d, --debug    do not become a daemon, and log everything
   --dry-run      keep the table in memory, leave the kernel alone

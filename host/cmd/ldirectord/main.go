@@ -69,6 +69,7 @@ func (a *app) main() int {
 		"force-reload": a.reload,
 		"status":       a.status,
 		"configtest":   a.configtest,
+		"plugins":      a.plugins,
 		"help":         a.help,
 	}
 	return commands[in.command]()

@@ -54,7 +54,7 @@ type Outcome struct {
 
 // The rules that only a Binary can break.
 var (
-	starts   = Rule{Name: "starts", Why: "standard output carries the handshake, and nothing before it"}
+	starts   = Rule{Name: "starts", Why: "a plugin shakes hands on its standard output, and says nothing there before that"}
 	stdout   = Rule{Name: "stdout", Why: "standard output belongs to the handshake; the log is for the rest"}
 	survives = Rule{Name: "survives", Why: "one bad server must not end the checks of all others"}
 	byHand   = Rule{Name: "by-hand", Why: "whoever finds the file and runs it learns what it is"}
