@@ -153,7 +153,7 @@ func (sh *shell) run(s step) string {
 // shows compares what a block printed with what the page shows. A status changes with time: it is
 // asked again until it is what it should be.
 func (sh *shell) shows(did step, out string, want step) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := matches(out, want.text)
 		if err == nil {
