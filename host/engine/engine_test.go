@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -62,13 +63,37 @@ type sink struct{ took []state.Transition }
 
 func (s *sink) Take(ts []state.Transition) { s.took = append(s.took, ts...) }
 
+// journal is a log that the test reads while the engine goes on writing.
+type journal struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func (j *journal) Reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.text.Reset()
+}
+
 // world is an engine in a bubble with all that surrounds it.
 type world struct {
 	t       *testing.T
 	kernel  *memory.Controller
 	checks  *checks
 	sink    *sink
-	log     bytes.Buffer
+	log     journal
 	memory  state.Memory
 	options engine.Options
 	*engine.Engine
@@ -494,6 +519,7 @@ func TestAFailureOfARemovedServerIsTold(t *testing.T) {
 		w.say(two, sdk.Up())
 		w.kernel.Change(func(table lvs.Table) { delete(table[web].Servers, one) })
 		time.Sleep(31 * time.Second)
+		synctest.Wait()
 		w.log.Reset()
 		w.say(one, down())
 		w.say(one, down())

@@ -31,7 +31,7 @@ func (l *loop) logTransition(t state.Transition) {
 // level is Warn for what an operator would rather not see.
 func level(c state.Change) slog.Level {
 	switch c {
-	case state.Deleted, state.Quiesced, state.SoftFailure, state.FallbackStarted, state.Deviated:
+	case state.Deleted, state.Quiesced, state.SoftFailure, state.FallbackStarted, state.Deviated, state.KeptServer:
 		return slog.LevelWarn
 	default:
 		return slog.LevelInfo
