@@ -41,6 +41,7 @@ func TestStories(t *testing.T) {
 			"get":     get,
 			"address": address,
 			"config":  rewrite,
+			"third":   installThird,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "long" {
