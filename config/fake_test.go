@@ -91,7 +91,7 @@ func (c fakeCatalog) Validate(service string, options map[string]string) error {
 				all = append(all, fakeProblem{name, strings.Index(value, "(((") + 2, "a closing parenthesis"})
 			}
 		case name == "request" && strings.Contains(value, "://bad"):
-			all = append(all, fakeProblem{name, 7, fmt.Sprintf("a URL: parse %q: invalid port", value)})
+			all = append(all, fakeProblem{name, 7, fmt.Sprintf("a URL: parse %q: invalid port %q after host", value, ":hu")})
 		case name == "lua" && strings.Contains(value, "syntax error"):
 			all = append(all, fakeProblem{name, strings.Index(value, "syntax error"), "a statement"})
 		}

@@ -271,7 +271,7 @@ func (v *validation) problem(err error, at Pos, options map[string]string, place
 	if _, third := v.sec.set["option."+name]; third {
 		directive = "option." + name
 	}
-	want := p.Expected() // says what is wrong as well, in the service's own words
+	want := hidePieces(p.Expected(), value) // says what is wrong as well, in the service's own words
 	if !v.secrets[name] && name != "lua" && value != "" {
 		want = quoteShort(value) + ": " + want
 	}

@@ -1,6 +1,12 @@
 package config
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+// quoted is a piece of a value that a check's message quotes.
+var quoted = regexp.MustCompile(`"[^"]*"`)
 
 // hideUserinfo returns text with *** for the userinfo (RFC 3986, section 3.2.1) of every URL
 // in it: http://user:password@host/ becomes http://***@host/. A password that should have been
@@ -41,4 +47,20 @@ func userinfo(text string) int {
 		text = text[:stop]
 	}
 	return max(strings.LastIndexByte(text, '@'), 0)
+}
+
+// hidePieces returns message with *** for what it quotes of the userinfo of the URL value:
+// one that is not escaped is taken for a port in part.
+func hidePieces(message, value string) string {
+	_, rest, _ := strings.Cut(value, "://")
+	if rest == "" {
+		return message
+	}
+	secret := rest[:userinfo(rest)]
+	return quoted.ReplaceAllStringFunc(message, func(piece string) string {
+		if inner := strings.Trim(piece, `":`); inner != "" && strings.Contains(secret, inner) {
+			return `"` + hidden + `"`
+		}
+		return piece
+	})
 }
