@@ -15,6 +15,7 @@ import (
 // What makes a window worth counting.
 const (
 	sustained   = 0.95 // of the demanded rate
+	catchingUp  = 1.05 // of it: what was late before is not to be counted now
 	quietCores  = 0.1  // of others
 	boundaryMax = 1.3  // http through its plugin, against the same in one process
 	rivalMax    = 2.0  // http through its plugin, against keepalived
@@ -32,7 +33,10 @@ func describe(w window) string {
 
 func megabytes(n int64) float64 { return float64(n) / 1e6 }
 
-func (w window) sustained() bool { return w.Error == "" && w.Rate >= sustained*float64(w.Demand) }
+func (w window) sustained() bool {
+	demand := float64(w.Demand)
+	return w.Error == "" && w.Rate >= sustained*demand && w.Rate <= catchingUp*demand
+}
 
 // row is what a table says of one checker in one block.
 type row struct {
@@ -79,31 +83,26 @@ func inGuest(block string) bool { return strings.HasPrefix(block, "guest") }
 
 // farmShare is what the farm takes at most of a window in a guest: half of what bare loop and farm
 // take together, since the farm makes fewer system calls than the loop. To take off too much makes
-// ratios more extreme than they are.
-func farmShare(seen []window, block, checker string, round int) (float64, bool) {
+// ratios more extreme than they are. Without a bare loop among the windows it is NaN.
+func farmShare(seen []window, block, checker string) float64 {
 	if !inGuest(block) {
-		return 0, true
+		return 0
 	}
 	bare := "bare"
 	if strings.Contains(checker, "connect") {
 		bare = "bare-connect"
 	}
-	for _, w := range rowOf(seen, block, bare).windows {
-		if w.Round == round {
-			return w.CPU / 2, true
-		}
-	}
-	return 0, false
+	return rowOf(seen, block, bare).median(cpu) / 2
 }
 
 // ratio is the median of the ratios of two checkers within the same round, in how many rounds
 // that could be had, and how busy others were in them.
 func ratio(seen []window, block, checker, to string) (value float64, rounds int, others float64) {
 	var values, busy []float64
+	farm := farmShare(seen, block, checker)
 	for _, a := range rowOf(seen, block, checker).windows {
 		for _, b := range rowOf(seen, block, to).windows {
-			farm, ok := farmShare(seen, block, checker, a.Round)
-			if ok && a.Round == b.Round && b.CPU > farm {
+			if a.Round == b.Round && b.CPU > farm {
 				values = append(values, (a.CPU-farm)/(b.CPU-farm))
 				busy = append(busy, max(a.Others, b.Others))
 			}
