@@ -91,21 +91,33 @@ func (d *reader) take(n int64, limit, keep int) error {
 		}
 		room := limit - d.total
 		if len(piece) > room {
-			d.store(piece[:room], keep)
+			if err := d.store(piece[:room], keep); err != nil {
+				return err
+			}
 			return errCut
 		}
-		d.store(piece, keep)
+		if err := d.store(piece, keep); err != nil {
+			return err
+		}
 		d.r += len(piece)
 		n -= int64(len(piece))
 	}
 	return nil
 }
 
-func (d *reader) store(piece []byte, keep int) {
-	d.total += len(piece)
-	if room := keep - len(d.body); room > 0 {
-		d.body = append(d.body, piece[:min(room, len(piece))]...)
+// store keeps what of piece belongs to the first keep bytes of the body.
+func (d *reader) store(piece []byte, keep int) error {
+	kept := piece[:max(min(keep-len(d.body), len(piece)), 0)]
+	if need, had := len(d.body)+len(kept), cap(d.body); need > had {
+		size := min(max(2*had, need), keep)
+		if err := d.share.Grow(d.ctx, size-max(had, excerpt)); err != nil { // an excerpt is everybody's
+			return err
+		}
+		d.body = append(make([]byte, 0, size), d.body...)
 	}
+	d.body = append(d.body, kept...)
+	d.total += len(piece)
+	return nil
 }
 
 // chunks reads a chunked body (RFC 9112, 7.1). Extensions are ignored, trailers are not waited for.

@@ -34,8 +34,11 @@ type fetch struct {
 	host    string   // of the first URL: virtualhost speaks for it alone
 }
 
-// buffers keeps the memory of finished probes for later ones.
-type buffers struct{ pool sync.Pool }
+// buffers keeps the memory of finished probes for later ones, and bounds that of all that are under way.
+type buffers struct {
+	pool   sync.Pool
+	budget *probe.Budget
+}
 
 // largestKept bounds, in bytes, what one buffer in the pool may hold on to.
 const largestKept = 128 << 10
@@ -63,9 +66,15 @@ func (b *buffers) put(f *fetch) {
 func look(ctx context.Context, t sdk.Target, o *options, shared *buffers) sdk.Verdict {
 	f := shared.get()
 	f.ctx, f.target, f.o, f.tr = ctx, t, o, probe.NewTrace()
+	f.in.ctx, f.in.share = ctx, shared.budget.Share()
+	// The first buffers are everybody's, so that a short answer never waits for long ones.
+	if had := cap(f.in.buf) + cap(f.in.body); had > firstRead && !f.in.share.Try(had) {
+		f.in.buf, f.in.body = nil, nil
+	}
 	v := f.follow()
 	f.annotate(&v)
 	v = f.tr.Finish(v)
+	f.in.share.Release()
 	shared.put(f)
 	return v
 }

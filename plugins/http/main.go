@@ -16,6 +16,7 @@ import (
 	"context"
 
 	"github.com/ldirectord/ldirectord/sdk"
+	"github.com/ldirectord/ldirectord/sdk/probe"
 	"github.com/ldirectord/ldirectord/sdk/serve"
 )
 
@@ -23,7 +24,12 @@ var version string // the build's
 
 // newCheck is the check of http, https and http_proxy.
 func newCheck() sdk.Check[options] {
-	var shared buffers
+	return newCheckWithin(probe.NewBudget(probe.BodyBudget))
+}
+
+// newCheckWithin is newCheck with all its probes' answers in that budget.
+func newCheckWithin(budget *probe.Budget) sdk.Check[options] {
+	shared := buffers{budget: budget}
 	return sdk.Check[options]{
 		Name:    "http",
 		Version: version,

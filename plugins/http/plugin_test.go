@@ -12,14 +12,16 @@ import (
 
 	"github.com/ldirectord/ldirectord/sdk"
 	"github.com/ldirectord/ldirectord/sdk/client"
+	"github.com/ldirectord/ldirectord/sdk/serve"
 )
 
-// asPlugin names the environment variable that makes this test binary the plugin itself.
+// asPlugin names the environment variable that makes this test binary the plugin itself, which may
+// read files, certificates among them, of the directory that is its value.
 const asPlugin = "HTTP_TEST_AS_PLUGIN"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asPlugin) != "" {
-		main()
+	if files := os.Getenv(asPlugin); files != "" {
+		serve.Main(newCheck(), serve.ReadPaths(files))
 	}
 	if configuration := os.Getenv(asOneProcess); configuration != "" {
 		os.Exit(oneProcess(configuration))
@@ -50,7 +52,7 @@ func (p *pluginProcess) start() {
 		return
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = []string{asPlugin + "=1"}
+	cmd.Env = []string{asPlugin + "=" + os.TempDir()}
 	if p.client, p.err = client.Open(context.Background(), client.Launch{Cmd: cmd}); p.err != nil {
 		return
 	}

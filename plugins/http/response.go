@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ const (
 	maxHead      = 64 << 10 // status line and header fields of one answer, interim ones included
 	maxChunkLine = 4 << 10  // the size line of a chunk
 	excerpt      = 512      // kept of a body that nothing is matched against
+	firstRead    = 2 << 10  // room for the first read
 	minRead      = 512      // room for one read
 	maxRead      = 32 << 10 // the same once a body proves to be large
 )
@@ -46,14 +48,16 @@ type reader struct {
 	body    []byte // what was kept of the body
 	total   int    // bytes of the body so far, kept or not
 	onFirst func() // called when the first byte is there
+	ctx     context.Context
+	share   *probe.Share // what buf and body take from; nil: they grow as they like
 }
 
 // reset prepares the reader for another answer. Its buffers are kept.
 func (d *reader) reset(src io.Reader, onFirst func()) {
 	if d.buf == nil {
-		d.buf = make([]byte, 2<<10)
+		d.buf = make([]byte, firstRead)
 	}
-	*d = reader{src: src, buf: d.buf, body: d.body[:0], onFirst: onFirst}
+	*d = reader{src: src, buf: d.buf, body: d.body[:0], onFirst: onFirst, ctx: d.ctx, share: d.share}
 }
 
 // fill reads more bytes into the window. Behind the head it moves the window back to the
@@ -67,6 +71,9 @@ func (d *reader) fill() error {
 		d.r = d.base
 	}
 	if len(d.buf)-d.w < max(d.want, minRead) {
+		if err := d.share.Grow(d.ctx, len(d.buf)+d.want); err != nil {
+			return err
+		}
 		grown := make([]byte, 2*len(d.buf)+d.want)
 		copy(grown, d.buf[:d.w])
 		d.buf = grown
