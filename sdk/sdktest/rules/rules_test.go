@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,33 +50,50 @@ func sample() rules.Sample {
 	}
 }
 
-// broken tries all rules and gives back those that the check breaks, and how.
-func broken(t *testing.T, make func() sdk.Checker) map[string]error {
+// broken tries all rules, some together, and gives back those that the check breaks, and how.
+func broken(t *testing.T, fresh func() sdk.Checker) map[string]error {
 	t.Helper()
+	var mu sync.Mutex // guards all
 	all := map[string]error{}
+	var wait sync.WaitGroup
+	turn := make(chan struct{}, 6)
 	for _, r := range rules.Rules() {
-		c := make()
-		conn, end, err := wire.Loopback(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ways := []sdk.Checker{rules.Streamed(conn)}
-		if !r.NeedsStream {
-			ways = append(ways, c)
-		}
-		failed := 0
-		for _, way := range ways {
-			if err := r.Try(t.Context(), way, sample()); err != nil {
+		wait.Go(func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			if err := tryBothWays(t, r, fresh()); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
 				all[r.Name] = err
-				failed++
 			}
-		}
-		if failed != 0 && failed != len(ways) {
-			t.Errorf("rule %s depends on the way: %v", r.Name, all[r.Name])
-		}
-		end()
+		})
 	}
+	wait.Wait()
 	return all
+}
+
+// tryBothWays tries a rule in process and over a stream.
+func tryBothWays(t *testing.T, r rules.Rule, c sdk.Checker) (broken error) {
+	conn, end, err := wire.Loopback(c)
+	if err != nil {
+		return err
+	}
+	defer end()
+	ways := []sdk.Checker{rules.Streamed(conn)}
+	if !r.NeedsStream {
+		ways = append(ways, c)
+	}
+	failed := 0
+	for _, way := range ways {
+		if err := r.Try(t.Context(), way, sample()); err != nil {
+			broken = err
+			failed++
+		}
+	}
+	if failed != 0 && failed != len(ways) {
+		t.Errorf("rule %s depends on the way: %v", r.Name, broken)
+	}
+	return broken
 }
 
 func TestGoodCheckKeepsAll(t *testing.T) {

@@ -3,6 +3,7 @@ package bad
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -30,10 +31,10 @@ func doubtful(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
 func patient(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
 	c, err := t.Dial(ctx)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return sdk.DownWith(sdk.CodeRefused, "%v", err)
-	case err != nil:
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return sdk.Unknown("no route")
+	case err != nil:
+		return sdk.DownWith(sdk.CodeRefused, "%v", err)
 	}
 	defer c.Close()
 	return listen(ctx, c, o)
