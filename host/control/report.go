@@ -49,7 +49,7 @@ func reportService(v *state.ServiceStatus, counters map[lvs.ServerKey]lvs.Counte
 	for _, r := range v.Servers {
 		out.Servers = append(out.Servers, reportServer(r, counters[r.Key]))
 	}
-	if f := v.Config.Fallback; f != nil {
+	if f := v.Config.Fallback; f != nil && !f.Unresolved {
 		row := RealServer{Address: f.Key.String(), Method: f.Server.Method.String(), Fallback: true, InTable: v.AllDown}
 		if v.AllDown {
 			row.Weight = f.Server.Weight

@@ -16,6 +16,7 @@ import (
 	"github.com/ldirectord/ldirectord/host/monitor"
 	"github.com/ldirectord/ldirectord/host/plugin"
 	"github.com/ldirectord/ldirectord/sdk"
+	"github.com/ldirectord/ldirectord/sdk/match"
 )
 
 // describeLimit bounds one question to a plugin while a configuration is read.
@@ -130,6 +131,15 @@ func (k *kinds) Validate(service string, options map[string]string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), describeLimit)
 	defer cancel()
 	return k.pool.Validate(ctx, service, options)
+}
+
+// ValidatePattern implements config.PatternValidator.
+func (k *kinds) ValidatePattern(text string) error {
+	_, err := match.Compile(text)
+	if bad, ok := errors.AsType[*match.SyntaxError](err); ok {
+		return &sdk.OptionError{Offset: bad.Offset, Want: bad.Reason}
+	}
+	return err
 }
 
 // runner is monitor.Options' Runner. The monitor's goroutine alone calls it.
