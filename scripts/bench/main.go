@@ -27,7 +27,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New("usage: bench all WORK RAW | bench table RAW...")
+		return errors.New("usage: bench all WORK RAW, or bench table RAW [RAW ...]")
 	}
 	switch args[0] {
 	case "all":
