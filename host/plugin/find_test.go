@@ -122,13 +122,13 @@ func TestRefresh(t *testing.T) {
 	if p.Status()[0].PID != before {
 		t.Error("nothing changed, yet it was restarted")
 	}
-	if err := errors.Join(os.Remove(file), copyFile(filepath.Join(plugins, prefix+"good"), file)); err != nil {
+	if err := replace(file); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Describe(t.Context(), "good"); err != nil {
-		t.Error(err)
+	if info, err := p.Describe(t.Context(), "good"); err != nil || info.Version != "two" {
+		t.Errorf("%+v, %v", info, err)
 	}
-	if s := p.Status(); len(s) != 1 || s[0].PID != before {
+	if s := p.Status(); len(s) != 1 || s[0].PID != before || s[0].Version != "1" {
 		t.Errorf("asking the new binary must not touch the old process: %+v", s)
 	}
 	p.Refresh()
@@ -138,7 +138,20 @@ func TestRefresh(t *testing.T) {
 	r = runner(t, p, "good")
 	r.Register(1, target("good"), sdk.Options{"act": "up"})
 	r.Start(due(5*time.Second, 1))
-	if v := collect(t, r, 1)[1]; !isUp(v) || p.Status()[0].PID == before {
-		t.Errorf("%+v", v)
+	if v := collect(t, r, 1)[1]; !isUp(v) || p.Status()[0].PID == before || p.Status()[0].Version != "two" {
+		t.Errorf("%+v, %+v", v, p.Status())
 	}
+}
+
+// replace puts another version in file's place, as package tools do.
+func replace(file string) error {
+	if err := copyFile(filepath.Join(plugins, prefix+"good"), file+".new"); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(upgrade)
+	return errors.Join(err, f.Close(), os.Rename(file+".new", file))
 }

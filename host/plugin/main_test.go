@@ -42,14 +42,34 @@ func TestMain(m *testing.M) {
 		select {}
 	case name == "silent":
 		select {}
+	case name == "garbage":
+		serveGarbage()
+	case name == "gigabyte":
+		serveGigabyte()
+	case name == "hello":
+		fmt.Print(strings.Repeat("\x00\xffhello", 100_000))
+		select {}
 	case name == "slow":
 		<-time.After(700 * time.Millisecond) // which is what it is for
 		serve.Main(good)
 	case name == "liar":
 		serveLiar()
 	default:
-		serve.Main(good, serve.ReadPaths("/proc"))
+		upgraded := good
+		upgraded.Version = versionOfFile()
+		serve.Main(upgraded, serve.ReadPaths("/proc"))
 	}
+}
+
+// upgrade is what a test appends to a copy of this binary to make it another version.
+const upgrade = "\nversion two"
+
+// versionOfFile says whether upgrade was appended to this process's file.
+func versionOfFile() string {
+	if all, err := os.ReadFile("/proc/self/exe"); err == nil && bytes.HasSuffix(all, []byte(upgrade)) {
+		return "two"
+	}
+	return "1"
 }
 
 // asDaemon names the variable that makes this binary a daemon with one plugin of that directory.
@@ -88,7 +108,7 @@ func withPlugins(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	for _, name := range []string{"fails", "future", "silent", "liar", "slow"} {
+	for _, name := range []string{"fails", "future", "silent", "liar", "slow", "garbage", "gigabyte", "hello"} {
 		err = os.Link(first, filepath.Join(dir, prefix+name))
 	}
 	if err == nil {
@@ -160,6 +180,8 @@ func act(ctx context.Context, t sdk.Target, o options) sdk.Verdict {
 		}
 		fmt.Println(strings.Repeat("on stdout ", 100_000))
 		return sdk.Up()
+	case "flood":
+		return flood()
 	case "child":
 		cmd := exec.Command("/bin/sleep", "1000")
 		cmd.Stderr = os.Stderr

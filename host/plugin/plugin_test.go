@@ -251,6 +251,7 @@ func TestHungProcessIsReplaced(t *testing.T) {
 	r := runner(t, p, "good")
 	r.Register(1, target("good"), sdk.Options{"act": "stop"})
 	r.Register(2, target("good"), nil)
+	until(t, r, 2, isUp) // else its time is over before it flies
 	r.Start(due(50*time.Millisecond, 1))
 	if v := collect(t, r, 1)[1]; v.Status != sdk.StatusUnknown {
 		t.Errorf("%+v", v)
@@ -270,6 +271,7 @@ func TestTooManyHungProbesReplaceTheProcess(t *testing.T) {
 		ids = append(ids, id)
 	}
 	r.Register(9, target("good"), nil)
+	until(t, r, 9, isUp) // else their time is over before they fly
 	r.Start(due(50*time.Millisecond, ids...))
 	collect(t, r, 3)
 	until(t, r, 9, func(v sdk.Verdict) bool { return isUp(v) && p.Status()[0].Restarts == 1 })
@@ -448,6 +450,9 @@ func TestCloseDoesNotWaitForAHungPlugin(t *testing.T) {
 	p := New(Options{Dirs: []string{plugins}, timing: fast()})
 	r := runner(t, p, "good")
 	r.Register(1, target("good"), sdk.Options{"act": "stop"})
+	if _, err := p.Describe(t.Context(), "good"); err != nil {
+		t.Fatal(err)
+	}
 	r.Start(due(50*time.Millisecond, 1))
 	collect(t, r, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
