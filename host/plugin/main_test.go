@@ -75,7 +75,7 @@ func versionOfFile() string {
 // asDaemon names the variable that makes this binary a daemon with one plugin of that directory.
 const asDaemon = "PLUGIN_TEST_AS_DAEMON"
 
-// beDaemon starts a plugin that is busy, says its number, and waits to be killed.
+// beDaemon starts a plugin that is busy, says its number and its child's, and waits to be killed.
 func beDaemon(dir string) {
 	p := New(Options{Dirs: []string{dir}, RunDir: filepath.Join(dir, "run")})
 	r, err := p.Runner("good", "")
@@ -85,9 +85,11 @@ func beDaemon(dir string) {
 	}
 	r.Register(1, target("good"), sdk.Options{"act": "up"})
 	r.Register(2, target("good"), sdk.Options{"act": "hang"})
-	r.Start(due(time.Minute, 1, 2))
-	<-r.Results()
-	fmt.Println(p.Status()[0].PID)
+	r.Register(3, target("good"), sdk.Options{"act": "child"})
+	r.Start(due(time.Minute, 2))
+	r.Start(due(time.Minute, 3))
+	child := (<-r.Results())[0].Verdict.Reason
+	fmt.Println(p.Status()[0].PID, child)
 	select {}
 }
 

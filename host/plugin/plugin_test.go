@@ -480,10 +480,11 @@ func TestNoPluginOutlivesAKilledDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	pid, atoiErr := strconv.Atoi(strings.TrimSpace(line))
+	var pid, grandchild int
+	_, scanErr := fmt.Sscan(line, &pid, &grandchild)
 	killErr := daemon.Process.Kill()
 	_ = daemon.Wait() // "signal: killed"
-	if err := errors.Join(err, atoiErr, killErr); err != nil {
+	if err := errors.Join(err, scanErr, killErr); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(5 * time.Second); alive(pid); {
@@ -502,6 +503,12 @@ func TestNoPluginOutlivesAKilledDaemon(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(run); len(left) != 1 {
 		t.Errorf("stale directories: %v", left)
+	}
+	for deadline := time.Now().Add(5 * time.Second); alive(grandchild); {
+		if time.Now().After(deadline) {
+			t.Fatal("what the plugin had started outlives the next start of the daemon")
+		}
+		<-time.After(5 * time.Millisecond)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -234,11 +235,33 @@ func (p *Pool) runDirectory() (string, error) {
 	return dir, nil
 }
 
-// sweepStale removes what plugins of a daemon that was killed have left behind.
+// sweepStale removes what plugins of a daemon that was killed have left behind. The kernel has killed
+// the plugins themselves, but not the programs that they had started.
 func sweepStale(dir string) error {
 	stale, err := filepath.Glob(filepath.Join(dir, "plugin-dir*")) // go-plugin's name
 	for _, path := range stale {
+		killOrphans(path)
 		err = errors.Join(err, os.RemoveAll(path))
 	}
 	return err
+}
+
+// killOrphans kills the processes that were started with the plugin's private directory for theirs.
+func killOrphans(dir string) {
+	environs, _ := filepath.Glob("/proc/[0-9]*/environ") // fails on bad patterns alone
+	mark := "\x00TMPDIR=" + dir + "\x00"
+	for _, path := range environs {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			continue
+		}
+		one, err := os.FindProcess(pid) // before the look: it stands for this process, not for its number
+		if err != nil {
+			continue
+		}
+		if env, err := os.ReadFile(path); err == nil && strings.Contains("\x00"+string(env), mark) {
+			_ = one.Kill() // it has ended meanwhile
+		}
+		_ = one.Release() // never fails
+	}
 }
