@@ -76,9 +76,10 @@ func (s Server) Start(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	cmd := exec.Command("unshare", s.unshare(root, dir)...)
+	cmd := exec.Command("sh", s.enter(root, dir)...)
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.WaitDelay = time.Second // whoever holds the log open
+	cmd.SysProcAttr = apart()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,6 +147,7 @@ func (s Server) write(dir string) error {
 const enter = `set -e
 root=$1 dir=$2
 shift 2
+mount --make-rprivate /
 mkdir -p "$dir/root"
 mount -t tmpfs tmpfs "$dir/root"
 for one in "$root"/*; do
@@ -175,16 +177,24 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 exec chroot . "$@"
 `
 
-func (s Server) unshare(root, dir string) []string {
-	args := []string{"--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"}
-	if os.Getuid() != 0 {
-		args = append(args, "--user", "--map-root-user")
-	}
-	args = append(args, "sh", "-c", enter, "enter", root, dir)
+func (s Server) enter(root, dir string) []string {
+	args := []string{"-c", enter, "enter", root, dir}
 	if s.Prepare != "" {
 		args = append(args, "/bin/sh", "-c", `cd /work; . /work/prepare && exec "$@"`, "sh")
 	}
 	return append(args, s.Command...)
+}
+
+// apart gives a process name spaces of mounts and processes, as whose first process it takes all
+// others along when it is killed; whoever is not root is it in there.
+func apart() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
+	if os.Getuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	return attr
 }
 
 // await returns when the server listens everywhere, or how it ended before.

@@ -67,6 +67,18 @@ func (t *Talk) Say(format string, args ...any) error {
 	return err
 }
 
+// farewell is how long Bye waits for the server to take leave, too.
+const farewell = 300 * time.Millisecond
+
+// Bye sends a last line, such as QUIT, waits a moment for its answer, so that no server sees a reset, and closes.
+// What it comes to does not matter.
+func (t *Talk) Bye(line string) {
+	if t.Say("%s", line) == nil && t.conn.SetReadDeadline(time.Now().Add(farewell)) == nil {
+		_, _ = t.Line()
+	}
+	_ = t.conn.Close()
+}
+
 // Close ends the conversation without a word.
 func (t *Talk) Close() error { return t.conn.Close() }
 

@@ -104,16 +104,15 @@ func parseStep(line string) (s step, err error) {
 }
 
 func (s *script) server() Server {
-	over := make(chan struct{})
-	serve := TCP(func(c net.Conn) {
-		s.mu.Lock()
-		steps := s.connections[min(s.next, len(s.connections)-1)]
-		s.next++
-		s.mu.Unlock()
-		s.play(c, steps, over)
-	})
 	return func(host netip.Addr) (netip.AddrPort, func(), error) {
-		addr, stop, err := serve(host)
+		over := make(chan struct{})
+		addr, stop, err := TCP(func(c net.Conn) {
+			s.mu.Lock()
+			steps := s.connections[min(s.next, len(s.connections)-1)]
+			s.next++
+			s.mu.Unlock()
+			s.play(c, steps, over)
+		})(host)
 		return addr, sync.OnceFunc(func() {
 			close(over)
 			stop()
