@@ -35,12 +35,12 @@ var builtIn = map[string]func() (inside, error){
 
 // planned are the services and check types of ldirectord(8) that this version cannot run yet.
 var planned = []string{
-	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "nntp", "oracle", "pgsql", "radius", "sip", "ping",
-	"external", "external-perl", "external-lua",
+	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "oracle", "pgsql", "radius", "sip", "ping", "external",
+	"external-perl", "external-lua",
 }
 
 // shipped are the services whose plugins belong to every installation.
-var shipped = []string{"http", "https", "http_proxy", "dns", "simpletcp", "smtp", "submission", "pop", "pops"}
+var shipped = []string{"http", "https", "http_proxy", "dns", "simpletcp", "smtp", "submission", "pop", "pops", "nntp"}
 
 // kinds are the checks that can be run: the plugins of the directories, and the built-in
 // ones. It is config.Catalog, and where the monitor gets its runners.
