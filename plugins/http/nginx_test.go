@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ldirectord/ldirectord/scripts/servers"
 	"github.com/ldirectord/ldirectord/sdk"
 )
 
@@ -29,7 +30,8 @@ func startNginx(t *testing.T) (plain, secure, old string) {
 	}
 	run := filepath.Join(strings.TrimSpace(string(out)), "exec")
 	dir := t.TempDir()
-	plain, secure, old = refusedAddr(t, "127.0.0.1:0"), refusedAddr(t, "127.0.0.1:0"), refusedAddr(t, "127.0.0.1:0")
+	free := func() string { return servers.Addr(t, "127.0.0.1").String() }
+	plain, secure, old = free(), free(), free()
 	cert := certificate(t, 100*24*time.Hour, true)
 	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {

@@ -6,11 +6,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,22 +40,23 @@ type Server struct {
 	Listens []netip.AddrPort
 }
 
-// Addr finds an address of loopback that nobody listens on, over TCP and UDP.
+// Addr finds an address of loopback that nobody listens on, over TCP and UDP. Its port is below
+// those that the kernel gives away by itself: no other test gets it before the server does.
 func Addr(t *testing.T, host string) netip.AddrPort {
 	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	for range 100 {
+		at := net.JoinHostPort(host, strconv.Itoa(10_000+rand.IntN(20_000)))
+		l, err := net.Listen("tcp", at)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		addr := netip.MustParseAddrPort(l.Addr().String())
-		p, err := net.ListenPacket("udp", addr.String())
 		l.Close()
+		p, err := net.ListenPacket("udp", at)
 		if err != nil {
 			continue
 		}
 		p.Close()
-		return addr
+		return netip.MustParseAddrPort(at)
 	}
 	t.Fatal("no free port")
 	return netip.AddrPort{}
