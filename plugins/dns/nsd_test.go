@@ -34,11 +34,11 @@ const nsdConf = `server:
 	ip-address: 127.0.0.1
 	ip-address: ::1
 	port: PORT
-	zonesdir: /work
+	zonesdir: /box
 	database: ""
-	pidfile: /work/nsd.pid
-	zonelistfile: /work/zone.list
-	xfrdfile: /work/xfrd.state
+	pidfile: /box/nsd.pid
+	zonelistfile: /box/zone.list
+	xfrdfile: /box/xfrd.state
 	username: ""
 	server-count: 1
 remote-control:
@@ -58,9 +58,9 @@ func TestNSD(t *testing.T) {
 	_, port, _ := strings.Cut(v4.String(), ":")
 	servers.Server{
 		Packages: []string{"nsd"},
-		Command:  []string{"nsd", "-d", "-c", "/work/nsd.conf"},
-		Files: map[string]string{"/work/nsd.conf": strings.ReplaceAll(nsdConf, "PORT", port),
-			"/work/example.zone": exampleZone, "/work/reverse.zone": reverseZone},
+		Command:  []string{"nsd", "-d", "-c", "/box/nsd.conf"},
+		Files: map[string]string{"/box/nsd.conf": strings.ReplaceAll(nsdConf, "PORT", port),
+			"/box/example.zone": exampleZone, "/box/reverse.zone": reverseZone},
 		Listens: []netip.AddrPort{v4, v6},
 	}.Start(t)
 	for _, c := range []struct{ request, receive, want string }{

@@ -18,17 +18,17 @@ hismethod: hisv6
 pathhost: news.example.com
 domain: example.com
 pathnews: /usr/lib/news
-pathdb: /work/db
-pathetc: /work/etc
-patharticles: /work/articles
-pathoverview: /work/overview
-pathincoming: /work/incoming
-pathoutgoing: /work/outgoing
-pathlog: /work/log
-pathrun: /work/run
-pathspool: /work/spool
-pathtmp: /work/tmp
-pathfilter: /work/filter
+pathdb: /box/db
+pathetc: /box/etc
+patharticles: /box/articles
+pathoverview: /box/overview
+pathincoming: /box/incoming
+pathoutgoing: /box/outgoing
+pathlog: /box/log
+pathrun: /box/run
+pathspool: /box/spool
+pathtmp: /box/tmp
+pathfilter: /box/filter
 runasuser: news
 runasgroup: news
 enableoverview: true
@@ -39,12 +39,12 @@ const prepare = `mkdir -p db articles overview incoming/bad outgoing log run spo
 printf '%s 0 1 y\n' control control.cancel junk >db/active
 : >db/newsgroups
 : >db/history
-chown -R news:news /work
-INNCONF=/work/inn.conf
+chown -R news:news /box
+INNCONF=/box/inn.conf
 export INNCONF
-/usr/lib/news/bin/makedbz -i -o -f /work/db/history
-chown -R news:news /work
-chmod -R go-w /work
+/usr/lib/news/bin/makedbz -i -o -f /box/db/history
+chown -R news:news /box
+chmod -R go-w /box
 `
 
 // TestINN looks at the greeting of a real news server.
@@ -57,12 +57,12 @@ func TestINN(t *testing.T) {
 		Prepare:  prepare,
 		Command:  []string{"/usr/lib/news/bin/innd", "-d", "-N", "-P", fmt.Sprint(addr.Port())},
 		Files: map[string]string{
-			"/work/inn.conf":          innConf,
-			"/work/etc/incoming.conf": "peer ME {\n\thostname: \"localhost, 127.0.0.1, ::1\"\n}\n",
-			"/work/etc/newsfeeds":     "ME:*::\n",
-			"/work/etc/storage.conf":  "method tradspool {\n\tnewsgroups: *\n\tclass: 0\n}\n",
-			"/work/etc/control.ctl":   "",
-			"/work/etc/expire.ctl":    "*:A:1:10:never\n",
+			"/box/inn.conf":          innConf,
+			"/box/etc/incoming.conf": "peer ME {\n\thostname: \"localhost, 127.0.0.1, ::1\"\n}\n",
+			"/box/etc/newsfeeds":     "ME:*::\n",
+			"/box/etc/storage.conf":  "method tradspool {\n\tnewsgroups: *\n\tclass: 0\n}\n",
+			"/box/etc/control.ctl":   "",
+			"/box/etc/expire.ctl":    "*:A:1:10:never\n",
 		},
 		Listens: []netip.AddrPort{addr, addr6},
 	}.Start(t)

@@ -16,23 +16,23 @@ import (
 
 const dovecotConf = `protocols = pop3
 listen = 127.0.0.1, ::1
-base_dir = /work/base
-state_dir = /work/state
-log_path = /work/dovecot.log
-mail_location = maildir:/work/mail
+base_dir = /box/base
+state_dir = /box/state
+log_path = /box/dovecot.log
+mail_location = maildir:/box/mail
 first_valid_uid = 1
 auth_mechanisms = plain %[3]s
 disable_plaintext_auth = no
 ssl = yes
-ssl_cert = </work/cert.pem
-ssl_key = </work/key.pem
+ssl_cert = </box/cert.pem
+ssl_key = </box/key.pem
 passdb {
 	driver = passwd-file
-	args = scheme=PLAIN /work/users
+	args = scheme=PLAIN /box/users
 }
 userdb {
 	driver = static
-	args = uid=900 gid=900 home=/work/mail
+	args = uid=900 gid=900 home=/box/mail
 }
 
 service pop3-login {
@@ -68,12 +68,12 @@ func startDovecot(t *testing.T, ways string) (plain, secure netip.AddrPort) {
 	servers.Server{
 		Packages: []string{"dovecot-pop3d"},
 		Users:    []string{"dovecot", "dovenull"},
-		Command:  []string{"dovecot", "-F", "-c", "/work/dovecot.conf"},
+		Command:  []string{"dovecot", "-F", "-c", "/box/dovecot.conf"},
 		Files: map[string]string{
-			"/work/dovecot.conf": fmt.Sprintf(dovecotConf, plain.Port(), secure.Port(), ways),
-			"/work/users":        "alice:{PLAIN}sesame\n",
-			"/work/cert.pem":     string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
-			"/work/key.pem":      string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+			"/box/dovecot.conf": fmt.Sprintf(dovecotConf, plain.Port(), secure.Port(), ways),
+			"/box/users":        "alice:{PLAIN}sesame\n",
+			"/box/cert.pem":     string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
+			"/box/key.pem":      string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 		},
 		Listens: []netip.AddrPort{plain, secure, netip.AddrPortFrom(netip.IPv6Loopback(), plain.Port())},
 	}.Start(t)

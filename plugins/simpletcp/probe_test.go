@@ -39,7 +39,7 @@ func TestRealServers(t *testing.T) {
 	redis6 := netip.AddrPortFrom(netip.IPv6Loopback(), redis.Port())
 	servers.Server{
 		Packages: []string{"redis-server"},
-		Command:  []string{"redis-server", "--port", strconv.Itoa(int(redis.Port())), "--bind", "127.0.0.1", "::1", "--save", "", "--dir", "/work"},
+		Command:  []string{"redis-server", "--port", strconv.Itoa(int(redis.Port())), "--bind", "127.0.0.1", "::1", "--save", "", "--dir", "/box"},
 		Listens:  []netip.AddrPort{redis, redis6},
 	}.Start(t)
 	servers.Server{

@@ -17,11 +17,11 @@ import (
 const eximConf = `primary_hostname = mail.example.com
 daemon_smtp_ports = %[1]d : %[2]d
 local_interfaces = <; 127.0.0.1 ; ::1
-spool_directory = /work/spool
-log_file_path = /work/%%slog.log
+spool_directory = /box/spool
+log_file_path = /box/%%slog.log
 tls_advertise_hosts = ${if eq{$received_port}{%[2]d}{}{*}}
-tls_certificate = /work/cert.pem
-tls_privatekey = /work/key.pem
+tls_certificate = /box/cert.pem
+tls_privatekey = /box/key.pem
 helo_accept_junk_hosts =
 host_lookup =
 acl_smtp_connect = ${if eq{$received_port}{%[2]d}{closed}{open}}
@@ -57,9 +57,9 @@ func TestExim(t *testing.T) {
 	servers.Server{
 		Packages: []string{"exim4-daemon-light"},
 		Users:    []string{"Debian-exim"},
-		Command:  []string{"exim4", "-C", "/work/exim.conf", "-bdf"},
-		Files: map[string]string{"/work/exim.conf": fmt.Sprintf(eximConf, open.Port(), closed.Port()),
-			"/work/cert.pem": cert, "/work/key.pem": key},
+		Command:  []string{"exim4", "-C", "/box/exim.conf", "-bdf"},
+		Files: map[string]string{"/box/exim.conf": fmt.Sprintf(eximConf, open.Port(), closed.Port()),
+			"/box/cert.pem": cert, "/box/key.pem": key},
 		Listens: []netip.AddrPort{open, open6, closed},
 	}.Start(t)
 	for _, c := range []struct {

@@ -27,14 +27,14 @@ type Server struct {
 	// Packages of Debian that it is in.
 	Packages []string
 	// Command and its arguments, which is run in a file system of its own: the packages' files, with
-	// /work of the test's own (Dir), and a passwd with the users that Users names beside root. It must stay in
+	// /box of the test's own (Dir), and a passwd with the users that Users names beside root. It must stay in
 	// the foreground.
 	Command []string
 	Users   []string
 	// Prepare, if any, is a shell script that is run there before. Packages has to name what it
 	// needs: dash, coreutils.
 	Prepare string
-	// Files by their path, most below /work; missing directories are made.
+	// Files by their path, most below /box; missing directories are made.
 	Files map[string]string
 	// Listens are the addresses that it will listen on, over TCP.
 	Listens []netip.AddrPort
@@ -118,16 +118,16 @@ func unpack(packages []string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// write makes the test's directory: what is to be /work, and etc beside it.
+// write makes the test's directory: what is to be /box, and etc beside it.
 func (s Server) write(dir string) error {
 	passwd, group := "root:x:0:0:root:/root:/bin/sh\n", "root:x:0:\n"
 	for i, name := range s.Users {
-		passwd += fmt.Sprintf("%s:x:%d:%d:%s:/work:/bin/false\n", name, 900+i, 900+i, name)
+		passwd += fmt.Sprintf("%s:x:%d:%d:%s:/box:/bin/false\n", name, 900+i, 900+i, name)
 		group += fmt.Sprintf("%s:x:%d:\n", name, 900+i)
 	}
 	files := map[string]string{
 		"/etc/passwd": passwd, "/etc/group": group, "/etc/hosts": "127.0.0.1 localhost\n::1 localhost\n",
-		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\n", "/work/prepare": s.Prepare,
+		"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\nservices: files\n", "/box/prepare": s.Prepare,
 		"/etc/services": "smtp 25/tcp\nnntp 119/tcp\npop3 110/tcp\n", "/etc/protocols": "tcp 6 TCP\nudp 17 UDP\n",
 	}
 	for path, text := range s.Files {
@@ -142,7 +142,7 @@ func (s Server) write(dir string) error {
 			return err
 		}
 	}
-	return os.Chmod(filepath.Join(dir, "work"), 0o777)
+	return os.Chmod(filepath.Join(dir, "box"), 0o777)
 }
 
 // enter is run with ROOT, DIR and the command: the root's files read-only, but for what a server
@@ -156,7 +156,7 @@ mount -t tmpfs tmpfs "$dir/root"
 for one in "$root"/*; do
 	name=$(basename "$one")
 	case $name in
-	dev | proc | sys | tmp | run | etc | var | work | exec) ;;
+	dev | proc | sys | tmp | run | etc | var | box | exec) ;;
 	*)
 		if [ -L "$one" ]; then
 			cp -P "$one" "$dir/root/$name"
@@ -168,10 +168,10 @@ for one in "$root"/*; do
 	esac
 done
 cd "$dir/root"
-mkdir dev proc run tmp work etc
+mkdir dev proc run tmp box etc
 mount --rbind /dev dev
 mount -t proc proc proc
-mount --bind "$dir/work" work
+mount --bind "$dir/box" box
 chmod 1777 tmp
 cp -a "$root/var" .
 ln -sfn /run var/run
@@ -183,7 +183,7 @@ exec chroot . "$@"
 func (s Server) enter(root, dir string) []string {
 	args := []string{"-c", enter, "enter", root, dir}
 	if s.Prepare != "" {
-		args = append(args, "/bin/sh", "-c", `cd /work; . /work/prepare && exec "$@"`, "sh")
+		args = append(args, "/bin/sh", "-c", `cd /box; . /box/prepare && exec "$@"`, "sh")
 	}
 	return append(args, s.Command...)
 }
