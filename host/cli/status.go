@@ -25,6 +25,11 @@ func Status(w io.Writer, s control.Status, now time.Time) {
 			fmt.Fprintf(w, "  ! %s\n", plain(d))
 		}
 	}
+	for _, p := range s.Plugins {
+		if line := pluginLine(p); line != "" {
+			fmt.Fprintln(w, line)
+		}
+	}
 	if s.DryRun {
 		fmt.Fprintln(w, "dry run: this table is in memory only")
 	}
@@ -37,6 +42,30 @@ func Status(w io.Writer, s control.Status, now time.Time) {
 			fmt.Fprintln(w, plain(strings.TrimRight(line, "\n")))
 		}
 	}
+}
+
+// pluginLine says what is wrong with a plugin, and is empty when nothing is.
+func pluginLine(p control.Plugin) string {
+	var parts []string
+	if p.State == "failed" {
+		parts = append(parts, "not running")
+	}
+	if p.Restarts > 0 {
+		parts = append(parts, fmt.Sprintf("died %d times", p.Restarts))
+	}
+	if p.SetAside > 0 {
+		parts = append(parts, fmt.Sprintf("%d of its checks set aside", p.SetAside))
+	}
+	if p.CutOff > 0 {
+		parts = append(parts, fmt.Sprintf("%d probes cut off", p.CutOff))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	if p.Error != "" {
+		parts = append(parts, "last: "+plain(p.Error))
+	}
+	return "plugin " + plain(p.Path) + ": " + strings.Join(parts, ", ")
 }
 
 func serviceLine(v control.VirtualService) string {

@@ -12,7 +12,11 @@ import (
 
 func TestStatus(t *testing.T) {
 	now := time.Date(2026, 11, 22, 7, 6, 33, 0, time.UTC)
-	s := control.Status{DryRun: true, Services: []control.VirtualService{
+	plugins := []control.Plugin{
+		{Path: "/p/ldirectord-check-dns", State: "running"},
+		{Path: "/p/ldirectord-check-http", State: "failed", Restarts: 12, SetAside: 1, CutOff: 3, Error: "panic: \x1b\n"},
+	}
+	s := control.Status{DryRun: true, Plugins: plugins, Services: []control.VirtualService{
 		{
 			Virtual: "10.0.0.1:80", Protocol: "tcp", Scheduler: "wrr", Persistence: 600, PrefixLen: 24,
 			Servers: []control.RealServer{

@@ -19,6 +19,24 @@ type Status struct {
 	InFlight    int              `json:"in_flight"`              // probes running now
 	Skipped     uint64           `json:"skipped"`                // probes left out because too many were running
 	Services    []VirtualService `json:"services"`               // in the order of the file
+	Plugins     []Plugin         `json:"plugins,omitempty"`      // by path and pool
+}
+
+// Plugin is one plugin process that the daemon runs or tries to.
+type Plugin struct {
+	Path     string    `json:"path"`
+	Pool     string    `json:"pool,omitempty"` // the virtual service with fork = yes
+	State    string    `json:"state"`          // "idle", "starting", "running", "failed"
+	Since    time.Time `json:"since"`
+	Pid      int       `json:"pid,omitempty"`
+	Version  string    `json:"version,omitempty"`
+	Services []string  `json:"services,omitempty"`
+	Checks   int       `json:"checks"`
+	InFlight int       `json:"in_flight"`           // probes running now
+	SetAside int       `json:"set_aside,omitempty"` // checks that crashed it twice and wait
+	Restarts int       `json:"restarts"`            // deaths so far
+	CutOff   int       `json:"cut_off,omitempty"`   // probes that did not come back so far
+	Error    string    `json:"error,omitempty"`     // why its last life ended
 }
 
 // VirtualService is one virtual service.

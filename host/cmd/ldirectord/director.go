@@ -15,6 +15,7 @@ import (
 	"github.com/ldirectord/ldirectord/host/engine"
 	"github.com/ldirectord/ldirectord/host/monitor"
 	"github.com/ldirectord/ldirectord/host/notify"
+	"github.com/ldirectord/ldirectord/host/plugin"
 	"github.com/ldirectord/ldirectord/host/state"
 	"github.com/ldirectord/ldirectord/host/store"
 	"github.com/ldirectord/ldirectord/lvs"
@@ -227,9 +228,21 @@ func (d *director) Status(ctx context.Context) control.Status {
 		Reloaded: d.reloaded, ReloadError: d.reloadError,
 		Checks: stats.Checks, InFlight: stats.InFlight, Skipped: uint64(stats.Late),
 		Services: control.Report(d.engine.Snapshot(), counters),
+		Plugins:  pluginStatus(d.kinds.pool.Status()),
 	}
 	if err != nil {
 		s.KernelError = fmt.Sprintf("its counters cannot be read: %v", err)
 	}
 	return s
+}
+
+func pluginStatus(processes []plugin.Process) []control.Plugin {
+	out := make([]control.Plugin, 0, len(processes))
+	for _, p := range processes {
+		out = append(out, control.Plugin{
+			Path: p.Path, Pool: p.Pool, State: p.State, Since: p.Since, Pid: p.PID, Version: p.Version, Services: p.Services,
+			Checks: p.Checks, InFlight: p.InFlight, SetAside: p.SetAside, Restarts: p.Restarts, CutOff: p.CutOff, Error: p.LastError,
+		})
+	}
+	return out
 }
