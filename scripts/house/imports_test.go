@@ -32,7 +32,15 @@ const (
 	miekgDNS = "github.com/miekg/dns"
 	netlink  = "github.com/vishvananda"
 	logrus   = "github.com/sirupsen/logrus"
+	gopher   = "github.com/yuin/gopher-lua"
+	xNet     = "golang.org/x/net"
 )
+
+// protocols are the libraries of the protocols that plugins speak.
+var protocols = []string{
+	xNet, miekgDNS, "github.com/emersion/go-imap", "github.com/go-ldap/ldap/v3", "github.com/go-sql-driver/mysql",
+	"github.com/jackc/pgx/v5", "github.com/jlaffaye/ftp", "github.com/sijms/go-ora/v2", "layeh.com/radius",
+}
 
 var rules = []rule{
 	{"sdk", nil, "check authors get the standard library and nothing else to agree with"},
@@ -52,7 +60,9 @@ var rules = []rule{
 	{"host/state", []string{"config", "lvs", "sdk"}, "decides purely"},
 	{"host/monitor", []string{"sdk", "host/state"}, "runs checks, knows no table"},
 	{"host/plugin", []string{"sdk", "sdk/client", hclog, sysUnix}, "processes, no configuration"},
-	{"host/builtin", []string{"sdk", "sdk/probe"}, "checks inside the daemon use no door that a plugin lacks"},
+	{"host/builtin", []string{"sdk", "sdk/probe", xNet, sysUnix}, "checks inside the daemon use no door that a plugin lacks"},
+	{"host/lua", []string{"sdk", "sdk/probe", "sdk/match", "host/lua/...", gopher}, "scripts see what plugins see"},
+	{"host/lua/...", []string{"sdk", "sdk/probe", "sdk/match", "host/lua/...", gopher, miekgDNS}, "scripts see what plugins see"},
 	{"host/store", []string{"host/state", "lvs"}, "what is remembered"},
 	{"host/cli", []string{"config", "lvs", "host/state", "host/control"}, "clients of the control socket"},
 	{"host/engine", []string{"host/state", "config", "lvs", "host/monitor", "sdk"}, "interfaces, not implementations"},
@@ -61,7 +71,7 @@ var rules = []rule{
 	{"host/daemon", []string{sysUnix}, "a process and its files, no director"},
 	{"host/cmd/...", []string{anything}, "the only place that names concrete implementations"},
 	{"docs/...", nil, "texts that are built in"},
-	{"plugins/...", []string{"sdk", "sdk/serve", "sdk/probe", "sdk/match", "golang.org/x/net", miekgDNS}, "a plugin has no door that a third party lacks"},
+	{"plugins/...", append([]string{"sdk", "sdk/serve", "sdk/probe", "sdk/match"}, protocols...), "a plugin has no door that a third party lacks"},
 	{"scripts/...", []string{anything}, "tools and tests"},
 }
 
