@@ -361,6 +361,42 @@ func TestHandsOff(t *testing.T) {
 	})
 }
 
+func TestWeightsOfChecks(t *testing.T) {
+	asks := func(n int) sdk.Verdict {
+		v := sdk.Up()
+		v.Weight = &n
+		return v
+	}
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, asks(7))
+		w.say(two, sdk.Up())
+		w.want("10.0.0.2:80=7 10.0.0.3:80=5")
+		time.Sleep(10 * time.Second)
+		w.say(one, asks(0))
+		w.say(two, sdk.Up())
+		time.Sleep(time.Second)
+		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if len(w.memory.Drained) != 0 {
+			t.Errorf("a check's weight 0 is remembered as an operator's: %+v", w.memory)
+		}
+		// Set by hand a moment before the check asks for another weight: the hand is seen first.
+		w.kernel.Change(func(table lvs.Table) { table[web].Servers[one] = lvs.RealServer{Weight: 4} })
+		w.say(one, asks(9))
+		time.Sleep(time.Second)
+		w.want("10.0.0.2:80=4 10.0.0.3:80=5")
+		w.kernel.Change(func(table lvs.Table) { table[web].Servers[one] = lvs.RealServer{Weight: 0} })
+		time.Sleep(30 * time.Second)
+		w.want("10.0.0.2:80=9 10.0.0.3:80=5")
+		// Three intervals of 10 s and the timeout of 3 s after the verdict it counts no more.
+		time.Sleep(4 * time.Second)
+		w.want("10.0.0.2:80=5 10.0.0.3:80=5")
+		if n := w.logged("Reweighted real server: 10.0.0.2:80 (10.0.0.1:80) (Weight set to 9)"); n != 1 {
+			t.Errorf("the new weight was told %d times:\n%s", n, &w.log)
+		}
+	})
+}
+
 func TestReload(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.start(section(nil))

@@ -143,9 +143,11 @@ func (l *loop) take(have lvs.Table) {
 	t.unsure, t.readDue, t.retryAt = nil, false, time.Time{}
 	clear(t.refused)
 	var ts []state.Transition
-	l.last, ts = l.state.Drifted(l.last, have, time.Now())
+	now := time.Now()
+	l.last, ts = l.state.Drifted(l.last, have, now)
 	l.dirty = true
-	l.emit(ts)
+	l.lookedAt, l.weighAt = now, time.Time{}
+	l.emit(append(ts, l.state.Weigh(now)...))
 }
 
 // look is the regular read, and the one before a retry.

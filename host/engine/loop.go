@@ -13,6 +13,9 @@ import (
 // publishEvery bounds the age of a snapshot.
 const publishEvery = 200 * time.Millisecond
 
+// weighEvery is the least time between looks at the table for the sake of weights.
+const weighEvery = time.Second
+
 // loop is what the engine's goroutine owns.
 type loop struct {
 	engine  *Engine
@@ -34,6 +37,8 @@ type loop struct {
 	ended   bool
 
 	driftAt   time.Time
+	lookedAt  time.Time // the last look at the kernel's table, or the last that was wanted
+	weighAt   time.Time // when to look because a check asks for another weight; zero: none does
 	publishAt time.Time // zero when the snapshot is up to date
 }
 
@@ -93,7 +98,16 @@ func (l *loop) observe(batch []state.Observation) {
 	}
 	l.faults.tell(time.Now())
 	l.emit(ts)
+	l.reweigh()
 	l.stale()
+}
+
+// reweigh has the table looked at soon, if a check asks for another weight: not more often than
+// once per weighEvery, however many checks do.
+func (l *loop) reweigh() {
+	if l.state.Reweighs() && l.weighAt.IsZero() {
+		l.weighAt = l.lookedAt.Add(weighEvery)
+	}
 }
 
 // stale has the snapshot made anew soon.
@@ -139,7 +153,7 @@ func (l *loop) publish() {
 // nextAlarm is when the loop has something to do by itself.
 func (l *loop) nextAlarm() time.Time {
 	next := l.driftAt
-	for _, at := range []time.Time{l.trouble.retryAt, l.publishAt, l.faults.dueAt, l.state.NextSettle()} {
+	for _, at := range []time.Time{l.trouble.retryAt, l.publishAt, l.faults.dueAt, l.state.NextSettle(), l.weighAt, l.state.NextExpiry()} {
 		if !at.IsZero() && at.Before(next) {
 			next = at
 		}
@@ -158,6 +172,14 @@ func (l *loop) alarm(now time.Time) {
 	if due(l.state.NextSettle()) {
 		l.stale()
 		l.emit(l.state.Settle(now))
+	}
+	if due(l.state.NextExpiry()) {
+		l.state.Expire(now)
+		l.reweigh()
+		l.stale()
+	}
+	if due(l.weighAt) {
+		l.weighAt, l.lookedAt, l.trouble.readDue = time.Time{}, now, true
 	}
 	if due(l.driftAt) || due(l.trouble.retryAt) {
 		l.driftAt = now.Add(l.o.DriftInterval)

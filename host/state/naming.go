@@ -41,6 +41,8 @@ func (t Transition) Text() string {
 		return weighted("Added")
 	case Restored:
 		return weighted("Restored")
+	case Reweighted:
+		return weighted("Reweighted")
 	case Quiesced:
 		return weighted("Quiescent")
 	case ReaddedQuiescent:

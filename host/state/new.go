@@ -20,6 +20,9 @@ type State struct {
 	maintenance Maintenance
 	salt        []byte
 	waiting     Memory // of an earlier run, about servers and services whose names have no address yet
+
+	reweighing map[*server]*service // see Reweighs
+	nextExpiry time.Time            // no weight expires before; zero: none will
 }
 
 // Options is what New is told besides the configuration and the tables.
@@ -48,7 +51,7 @@ type Options struct {
 func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []Transition) {
 	s := &State{
 		cfg: cfg, byKey: map[lvs.ServiceKey]*service{}, watches: map[CheckID][]*watch{},
-		maintenance: o.Maintenance, salt: o.Salt,
+		maintenance: o.Maintenance, salt: o.Salt, reweighing: map[*server]*service{},
 	}
 	c := cause{at: o.Now, reason: "start", phase: "start"}
 	if prev != nil {
@@ -99,7 +102,7 @@ func (s *State) build() {
 			r.lines = append(r.lines, line)
 			if c, ok := book.add(cfg, line); ok {
 				v.patience = max(v.patience, c.Timeout)
-				s.watch(v, r, c.ID)
+				s.watch(v, r, c)
 			}
 		}
 		s.services = append(s.services, v)
@@ -108,16 +111,16 @@ func (s *State) build() {
 	s.checks = book.checks
 }
 
-// watch has r follow the check id, once.
-func (s *State) watch(v *service, r *server, id CheckID) {
+// watch has r follow the check c, once.
+func (s *State) watch(v *service, r *server, c Check) {
 	for _, w := range r.watches {
-		if w.check == id {
+		if w.check == c.ID {
 			return
 		}
 	}
-	w := &watch{service: v, server: r, check: id}
+	w := &watch{service: v, server: r, check: c.ID, fresh: freshness(c), connects: c.ConnectsPer > 0}
 	r.watches = append(r.watches, w)
-	s.watches[id] = append(s.watches[id], w)
+	s.watches[c.ID] = append(s.watches[c.ID], w)
 }
 
 // service returns the service of prev that has this key, nil if there is none or no prev.
@@ -170,6 +173,9 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 		if change := difference(got, present, r.value, r.in); change != 0 {
 			ts = append(ts, c.serverTransition(v, r, change))
 		}
+		for _, w := range r.watches {
+			s.weighed(w)
+		}
 	}
 	if old != nil {
 		v.settled = old.fallback || !v.pending()
@@ -200,7 +206,7 @@ func (v *service) announce(found lvs.Service, exists bool, c cause) []Transition
 // counts under the same identity, else those of the check at its place.
 func (r *server) carry(old *server) {
 	r.health, r.since, r.adopted = old.health, old.since, old.adopted
-	r.in, r.value, r.byHand = old.in, old.value, old.byHand
+	r.in, r.value, r.byHand, r.asked = old.in, old.value, old.byHand, old.asked
 	for i, w := range r.watches {
 		j := slices.IndexFunc(old.watches, func(o *watch) bool { return o.check == w.check })
 		if j < 0 && len(r.watches) == len(old.watches) {
@@ -209,6 +215,9 @@ func (r *server) carry(old *server) {
 		if j >= 0 {
 			o := old.watches[j]
 			w.health, w.failures, w.last, w.at, w.judged = o.health, o.failures, o.last, o.at, o.judged
+			if w.check == o.check { // another check may not know of weights at all
+				w.weighs, w.weight, w.weightUntil = o.weighs, o.weight, o.weightUntil
+			}
 		}
 	}
 }
@@ -225,7 +234,7 @@ func (r *server) adopt(v *service, got lvs.RealServer, present, drained bool) {
 		r.health, r.value = Up, r.cfg.Server
 		r.adopted = len(r.watches) > 0
 	case present && drained:
-		r.byHand = "weight 0 set before the start"
+		r.byHand, r.asked = "weight 0 set before the start", r.cfg.Server
 	}
 }
 
@@ -246,7 +255,7 @@ func (r *server) conform(v *service, got lvs.RealServer, before *server) {
 	r.byHand = ""
 	switch r.status() {
 	case Up:
-		r.in, r.value = true, r.cfg.Server
+		r.in, r.value = true, r.entry()
 	case Down:
 		r.in, r.value = v.cfg.Quiescent, r.quiescent()
 	default:

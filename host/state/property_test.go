@@ -165,7 +165,7 @@ func (w *world) follow(ts []state.Transition) {
 func (w *world) read(t state.Transition) {
 	ref := state.ServerRef{Service: t.Service, Server: t.Server}
 	switch t.Change {
-	case state.Added, state.Restored, state.Quiesced, state.ReaddedQuiescent:
+	case state.Added, state.Restored, state.Quiesced, state.ReaddedQuiescent, state.Reweighted:
 		w.weights[ref] = t.Weight
 	case state.Deleted, state.PurgedServer:
 		delete(w.weights, ref)
@@ -261,8 +261,34 @@ func (w *world) step() {
 		w.observe(sdk.Unknown("crashed"))
 	case 4, 5, 6, 7:
 		w.observe(sdk.Down("no"))
+	case 8:
+		v := sdk.Up()
+		weight := w.r.IntN(4)
+		v.Weight = &weight
+		w.observe(v)
+	case 9:
+		w.weigh()
 	default:
 		w.observe(sdk.Up())
+	}
+}
+
+// weigh is the look at the table that checks ask for.
+func (w *world) weigh() {
+	if next := w.state.NextExpiry(); !next.IsZero() && !next.After(w.now) {
+		w.log("expire")
+		w.state.Expire(w.now)
+	}
+	asked, before := w.last, w.kernel.Clone()
+	var ts []state.Transition
+	w.last, ts = w.state.Drifted(w.last, w.kernel, w.now)
+	w.follow(append(ts, w.state.Weigh(w.now)...))
+	for k, s := range before {
+		for at, r := range s.Servers {
+			if is := w.kernel[k].Servers[at]; r != asked[k].Servers[at] && is.Weight != r.Weight {
+				w.fail("%s %s: weight %d was set by hand, a check made it %d", k, at, r.Weight, is.Weight)
+			}
+		}
 	}
 }
 

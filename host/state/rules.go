@@ -14,6 +14,7 @@ func (s *State) Observe(o Observation) []Transition {
 	var ts []Transition
 	for _, w := range s.watches[o.Check] {
 		ts = append(ts, w.observe(o)...)
+		s.weighed(w)
 	}
 	return ts
 }
@@ -26,6 +27,7 @@ func (w *watch) observe(o Observation) []Transition {
 	}
 	c := cause{at: o.At, verdict: o.Verdict, check: o.Check}
 	w.judged = true
+	w.weigh(o.Verdict, o.At)
 	w.server.adopted = false
 	var ts []Transition
 	if change := w.count(o.Verdict.Status); change != 0 && w.server.maintenance == "" {
@@ -106,7 +108,7 @@ func (v *service) enter(r *server, c cause, before Health) []Transition {
 	if r.in {
 		change = Restored
 	}
-	r.in, r.value, r.byHand = true, r.cfg.Server, ""
+	r.in, r.value, r.byHand = true, r.entry(), ""
 	return []Transition{c.serverTransition(v, r, change)}
 }
 

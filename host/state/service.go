@@ -67,6 +67,7 @@ type server struct {
 	in     bool
 	value  lvs.RealServer
 	byHand string
+	asked  lvs.RealServer // with byHand: what value was before
 }
 
 // watch is a check as one entry of the table sees it: failures are counted per entry.
@@ -79,6 +80,12 @@ type watch struct {
 	last     sdk.Verdict
 	at       time.Time // of last; zero before the first
 	judged   bool      // had a verdict other than Unknown
+
+	fresh       time.Duration // how long a weight of its verdicts counts
+	connects    bool          // it is of checktype = N
+	weighs      bool          // it asks for a weight now
+	weight      uint32
+	weightUntil time.Time
 }
 
 // status is the health with maintenance counted in.

@@ -65,6 +65,7 @@ const (
 	// KeptServer is a real server in the table that the configuration does not know. It is left there
 	// because a configured name has no address yet, and may be that of this server.
 	KeptServer
+	Reweighted // another weight, because a check asks for it; the real server stays up
 )
 
 // Transition is one change of status, and why. Sinks (log, mail, fallbackcommand) live on it.
@@ -75,7 +76,7 @@ type Transition struct {
 	Virtual  string        // the virtual service as logged
 	Server   lvs.ServerKey // zero for changes of the service as a whole
 	Fallback bool          // the server is the fallback
-	Weight   uint32        // the weight set, for Added, Restored, Quiesced, ReaddedQuiescent
+	Weight   uint32        // the weight set, for Added, Restored, Quiesced, ReaddedQuiescent, Reweighted
 	Failures int           // n of n/m for SoftFailure
 	Limit    int           // m
 	Phase    string        // "start", "stop" or "reload" for purges; "" otherwise

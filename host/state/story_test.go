@@ -137,6 +137,12 @@ func (s *story) do(line string) []string {
 		s.hand(rest)
 	case "look":
 		s.last, ts = s.state.Drifted(s.last, s.kernel, at)
+		ts = append(ts, s.state.Weigh(at)...)
+	case "expire":
+		if next := s.state.NextExpiry(); !next.Equal(at) {
+			s.t.Fatalf("%q: the next weight expires at %s", line, next.Sub(epoch))
+		}
+		s.state.Expire(at)
 	case "stop":
 		return s.stop(at)
 	case "checks":
@@ -148,7 +154,7 @@ func (s *story) do(line string) []string {
 	default:
 		ts = s.verdict(command, rest, at)
 	}
-	if command != "hand" {
+	if command != "hand" && command != "expire" {
 		s.apply(s.state.Edits(s.last))
 		s.last = s.state.Desired()
 	}
@@ -205,12 +211,17 @@ func (s *story) stop(at time.Time) []string {
 	return s.happened(ts)
 }
 
-// verdict is "ADDRESS:PORT [PART-OF-CHECK-ID] up|down|unknown".
+// verdict is "ADDRESS:PORT [PART-OF-CHECK-ID] up[=WEIGHT]|down|unknown".
 func (s *story) verdict(target string, rest []string, at time.Time) []state.Transition {
 	var v sdk.Verdict
-	switch word := rest[len(rest)-1]; word {
+	word, weight, weighs := strings.Cut(rest[len(rest)-1], "=")
+	switch word {
 	case "up":
 		v = sdk.Up()
+		if weighs {
+			n := int(s.number(weight))
+			v.Weight = &n
+		}
 	case "down":
 		v = sdk.DownWith(sdk.CodeRefused, "refused")
 	case "unknown":

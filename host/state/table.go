@@ -71,6 +71,9 @@ func (s *State) Drifted(last, have lvs.Table, at time.Time) (lvs.Table, []Transi
 			ts = append(ts, v.note(d, c)...)
 		default:
 			ts = append(ts, v.accept(r, d, c, next)...)
+			for _, w := range r.watches {
+				s.weighed(w)
+			}
 		}
 	}
 	for _, v := range s.services {
@@ -108,7 +111,10 @@ func (v *service) accept(r *server, d lvs.Deviation, c cause, next lvs.Table) []
 		return nil
 	}
 	v.view = nil
-	d.AskedServer = r.ruled()
+	if r.byHand == "" {
+		r.asked = r.value
+	}
+	d.AskedServer = r.asked
 	c.reason = d.String()
 	servers := next[d.Key].Servers
 	if d.Kind == lvs.ServerMissing {
@@ -122,7 +128,7 @@ func (v *service) accept(r *server, d lvs.Deviation, c cause, next lvs.Table) []
 		r.in, r.value = true, d.HaveServer
 	}
 	r.byHand = c.reason
-	if r.in == (v.cfg.Quiescent || r.status() == Up) && (!r.in || r.value == r.ruled()) {
+	if r.in == (v.cfg.Quiescent || r.status() == Up) && (!r.in || r.value == r.ruled() || r.value == r.asked) {
 		r.byHand = ""
 		c.reason = "real server " + ServerName(r.key) + " (" + v.cfg.Key.String() + ") is as asked again"
 	}
@@ -132,7 +138,7 @@ func (v *service) accept(r *server, d lvs.Deviation, c cause, next lvs.Table) []
 // ruled is the entry that the status of r alone asks for, if it asks for one.
 func (r *server) ruled() lvs.RealServer {
 	if r.status() == Up {
-		return r.cfg.Server
+		return r.entry()
 	}
 	return r.quiescent()
 }
