@@ -48,14 +48,17 @@ type outcome struct {
 	err   error
 }
 
+// look is one way to search: MatchRunes, or one that wants to know where.
+type look func(compiled *regexp2.Regexp, input []rune) (bool, error)
+
 // search maps the answer and runs the engine beside a watch on ctx, which has a
-// deadline.
-func (e *engine) search(ctx context.Context, answer []byte) (bool, error) {
+// deadline. how may still be under way when search has returned, if ctx ended.
+func (e *engine) search(ctx context.Context, answer []byte, how look) (bool, error) {
 	input := e.mapped(answer)
 	done := make(chan outcome, 1)
 	// Ends by the engine's own deadline even when nobody waits any more.
 	go func() {
-		found, err := e.run(ctx, *input)
+		found, err := e.run(ctx, *input, how)
 		e.buffers.Put(input)
 		done <- outcome{found, err}
 	}()
@@ -93,13 +96,13 @@ func (e *engine) mapped(answer []byte) *[]rune {
 
 // run tries with the usual stack, then with the large one. A panic of the engine
 // is an error of this search, not the end of the process.
-func (e *engine) run(ctx context.Context, input []rune) (found bool, err error) {
+func (e *engine) run(ctx context.Context, input []rune, how look) (found bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			found, err = false, fmt.Errorf("match: the engine failed: %v", r)
 		}
 	}()
-	found, err = attempt(ctx, e.usual, input)
+	found, err = attempt(ctx, e.usual, input, how)
 	if !errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
 		return found, err
 	}
@@ -113,7 +116,7 @@ func (e *engine) run(ctx context.Context, input []rune) (found bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	found, err = attempt(ctx, large, input)
+	found, err = attempt(ctx, large, input, how)
 	if errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
 		return false, ErrTooComplex
 	}
@@ -121,7 +124,7 @@ func (e *engine) run(ctx context.Context, input []rune) (found bool, err error) 
 }
 
 // attempt runs the engine until the context's deadline.
-func attempt(ctx context.Context, compiled *regexp2.Regexp, input []rune) (bool, error) {
+func attempt(ctx context.Context, compiled *regexp2.Regexp, input []rune, how look) (bool, error) {
 	deadline, _ := ctx.Deadline()
 	left := time.Until(deadline)
 	if left <= 0 {
@@ -129,7 +132,7 @@ func attempt(ctx context.Context, compiled *regexp2.Regexp, input []rune) (bool,
 	}
 	timed := *compiled // the time limit is a field: a copy is this search's own
 	timed.MatchTimeout = left
-	found, err := timed.MatchRunes(input)
+	found, err := how(&timed, input)
 	if err == nil || errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
 		return found, err
 	}

@@ -36,6 +36,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/dlclark/regexp2/v2"
 )
 
 var (
@@ -63,18 +65,19 @@ func (e *SyntaxError) Error() string {
 // matches everything.
 type Pattern struct {
 	text   string
-	needed []byte // no answer without these bytes matches
-	engine *engine
+	needed []byte  // no answer without these bytes matches
+	groups int     // capture groups
+	engine *engine // nil: needed is the whole pattern
 }
 
 // Compile translates a Perl pattern. Its errors are *SyntaxError.
 func Compile(pattern string) (*Pattern, error) {
-	out, letters, err := translate(pattern)
+	out, letters, groups, err := translate(pattern)
 	if err != nil {
 		return nil, err
 	}
 	p := &Pattern{text: pattern, needed: []byte(out.needed)}
-	if out.literal {
+	if p.groups = groups; out.literal && groups == 0 {
 		return p, nil
 	}
 	if p.engine, err = newEngine(out.source, letters); err != nil {
@@ -112,7 +115,7 @@ func (p *Pattern) Match(ctx context.Context, answer []byte) (bool, error) {
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return p.engine.search(ctx, answer)
+	return p.engine.search(ctx, answer, (*regexp2.Regexp).MatchRunes)
 }
 
 // bounded gives a context without deadline the default one.

@@ -52,18 +52,18 @@ type parser struct {
 }
 
 // translate returns the engine's form of a Perl pattern.
-func translate(pattern string) (piece, alphabet, error) {
+func translate(pattern string) (out piece, letters alphabet, groups int, err error) {
 	first := &parser{pattern: pattern}
 	first.found.names = map[string][]int{}
 	first.found.spans = map[int]span{}
 	if _, err := first.whole(); err != nil {
-		return piece{}, false, err
+		return piece{}, false, 0, err
 	}
 	first.found.groups = first.groups
 	second := &parser{pattern: pattern, known: &first.found}
 	second.flags.charset = second.baseCharset()
-	out, err := second.whole()
-	return out, second.alphabet(), err
+	out, err = second.whole()
+	return out, second.alphabet(), first.groups, err
 }
 
 // baseCharset is what the pattern starts with and (?^) goes back to.
