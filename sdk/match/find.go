@@ -22,13 +22,20 @@ func (p *Pattern) Find(ctx context.Context, answer []byte) ([]Span, error) {
 	if at < 0 {
 		return nil, nil
 	}
-	if p.engine == nil {
+	if p.groups == 0 && p.engine == nil {
 		return []Span{{at, at + len(p.needed)}}, nil
+	}
+	engine := p.engine
+	if engine == nil {
+		var err error
+		if engine, err = p.captures(); err != nil {
+			return nil, err
+		}
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	spans := make([]Span, p.groups+1)
-	found, err := p.engine.search(ctx, answer, func(compiled *regexp2.Regexp, input []rune) (bool, error) {
+	found, err := engine.search(ctx, answer, func(compiled *regexp2.Regexp, input []rune) (bool, error) {
 		found := false
 		err := compiled.FindRunesMatches(input, 0, func(m regexp2.MatchView) bool {
 			found = true

@@ -35,6 +35,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/dlclark/regexp2/v2"
@@ -68,6 +69,8 @@ type Pattern struct {
 	needed []byte  // no answer without these bytes matches
 	groups int     // capture groups
 	engine *engine // nil: needed is the whole pattern
+	// captures is the engine of such a pattern for Find, when it has groups.
+	captures func() (*engine, error)
 }
 
 // Compile translates a Perl pattern. Its errors are *SyntaxError.
@@ -77,7 +80,8 @@ func Compile(pattern string) (*Pattern, error) {
 		return nil, err
 	}
 	p := &Pattern{text: pattern, needed: []byte(out.needed)}
-	if p.groups = groups; out.literal && groups == 0 {
+	if p.groups = groups; out.literal {
+		p.captures = sync.OnceValues(func() (*engine, error) { return newEngine(out.source, letters) })
 		return p, nil
 	}
 	if p.engine, err = newEngine(out.source, letters); err != nil {
