@@ -20,6 +20,7 @@ import (
 //	repeat N "TEXT"    the same N times
 //	drip 50ms "TEXT"   the same, a byte at a time
 //	line               read a line
+//	read N             read N bytes
 //	end                read until the client has closed its side
 //	tls                do a TLS handshake, with config
 //	hold               say nothing more, and keep the connection open
@@ -39,7 +40,7 @@ func Script(text string, config *tls.Config) Server {
 // step is one line of a script.
 type step struct {
 	verb  string
-	count int           // of repeat
+	count int           // of repeat and read
 	pause time.Duration // of drip
 	text  string
 }
@@ -82,6 +83,9 @@ func parseStep(line string) (s step, err error) {
 	switch verb {
 	case "line", "end", "tls", "hold", "reset", "close":
 		return s, nil
+	case "read":
+		s.count, err = strconv.Atoi(rest)
+		return s, err
 	case "send":
 		s.count = 1
 	case "repeat":
@@ -148,6 +152,10 @@ func (s *script) play(raw net.Conn, steps []step, over <-chan struct{}) {
 			line, err := in.ReadString('\n')
 			_, _ = io.WriteString(s, line)
 			if err != nil {
+				return
+			}
+		case "read":
+			if _, err := io.CopyN(s, in, int64(one.count)); err != nil {
 				return
 			}
 		case "end":

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -56,6 +57,41 @@ func TestRunOnAGoodCheck(t *testing.T) {
 		"udp":     {Service: "echo", Server: UDP(func(b []byte) []byte { return append([]byte("220 "), append(b, '\n')...) }), Want: sdk.StatusUp},
 		"web":     {Server: HTTP(http.NotFoundHandler()), Timeout: 200 * time.Millisecond, Want: sdk.StatusDown},
 	})
+}
+
+// A server of a protocol that has no lines waits for bytes.
+func TestScriptReads(t *testing.T) {
+	one, err := newScript("read 3\nsend \"220 ready\\n\"\nend\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr, stop, err := one.server()(v4())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	c, err := net.Dial("tcp", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprint(c, "a\x00")
+	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := c.Read(make([]byte, 10)); n > 0 {
+		t.Error("two bytes were three to it")
+	}
+	fmt.Fprint(c, "b")
+	if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(c).ReadString('\n'); line != "220 ready\n" {
+		t.Errorf("%q, %v", line, err)
+	}
+	if _, err := newScript("read x", nil); err == nil {
+		t.Error("x was a number")
+	}
 }
 
 func TestJudge(t *testing.T) {
