@@ -62,9 +62,29 @@ func Addr(t *testing.T, host string) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Running is a server that was started.
+type Running struct{ main *os.Process }
+
+// Freeze stops the server where it is (SIGSTOP): its connections stay, and the kernel goes on
+// accepting new ones for it, but nobody answers. Processes that it started run on.
+func (r *Running) Freeze(t *testing.T) {
+	t.Helper()
+	if err := r.main.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Thaw has a frozen server go on.
+func (r *Running) Thaw(t *testing.T) {
+	t.Helper()
+	if err := r.main.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Start runs s until the test ends. Where it cannot be had the test is left out, which CI=true
 // makes a failure.
-func (s Server) Start(t *testing.T) {
+func (s Server) Start(t *testing.T) *Running {
 	t.Helper()
 	root, err := unpack(s.Packages)
 	if err != nil {
@@ -100,6 +120,7 @@ func (s Server) Start(t *testing.T) {
 		}
 		t.Fatalf("%s: %v\n%s", s.Command[0], err, log.String())
 	}
+	return &Running{main: cmd.Process}
 }
 
 func unpack(packages []string) (string, error) {
