@@ -5,11 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"strings"
@@ -329,6 +332,28 @@ func TestTLSOptionsValidate(t *testing.T) {
 	wrong, ok := errors.AsType[*sdk.OptionError](TLSOptions{CA: ca}.Validate())
 	if !ok || wrong.Option != "tls-ca" {
 		t.Errorf("authorities that verify nothing: %v", wrong)
+	}
+}
+
+func TestCAFromPEM(t *testing.T) {
+	server := httptest.NewTLSServer(http.NotFoundHandler())
+	defer server.Close()
+	target := sdk.Target{Network: "tcp", Addr: netip.MustParseAddrPort(server.Listener.Addr().String())}
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	ca, err := CAFromPEM(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := TLSOptions{Verify: true, CA: ca}.Dial(t.Context(), target, "example.com", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if _, err := (TLSOptions{Verify: true}).Dial(t.Context(), target, "example.com", nil); Judge(err).Code != sdk.CodeTLS {
+		t.Errorf("without its authority: %v", err)
+	}
+	if _, err := CAFromPEM([]byte("no")); err == nil {
+		t.Error("no certificate is one")
 	}
 }
 

@@ -62,6 +62,15 @@ func (f *CAFile) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// CAFromPEM is a CAFile of authorities that are in no file.
+func CAFromPEM(pem []byte) (CAFile, error) {
+	f := CAFile{pool: x509.NewCertPool()}
+	if !f.pool.AppendCertsFromPEM(pem) {
+		return CAFile{}, errors.New("no certificate in PEM form")
+	}
+	return f, nil
+}
+
 // TLSVersion is a version of TLS as crypto/tls numbers them. The zero value stands for TLS 1.0.
 type TLSVersion uint16
 
