@@ -232,7 +232,7 @@ func (c *collector) unknown(s statement, where scope) {
 			hint = didYouMean(s.name, slices.Sorted(maps.Keys(c.table)))
 		}
 		c.refuse(s.pos, "", s.name, "a directive"+hint)
-		if near := nearest(s.name, names); where == inGlobal && (near == "virtual" || near == "virtual6") {
+		if near := Nearest(s.name, names); where == inGlobal && (near == "virtual" || near == "virtual6") {
 			s.name = near
 			c.begin(s)
 		}

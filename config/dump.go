@@ -89,7 +89,7 @@ func (p *printer) line(indent string, l row) {
 		indent += "# "
 	}
 	if !p.options.Secrets {
-		text, body = hideUserinfo(text), hideUserinfo(body)
+		text, body = HideUserinfo(text), HideUserinfo(body)
 	}
 	fmt.Fprintf(p.w, "%-47s %s\n%s", indent+l.name+" = "+text, comment, body)
 }

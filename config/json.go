@@ -99,7 +99,7 @@ func viewRows(rows []row, o DumpOptions) []viewRow {
 			v.Value = schedFlagsText(set)
 		}
 		if text, ok := v.Value.(string); ok && !o.Secrets {
-			v.Value = hideUserinfo(text)
+			v.Value = HideUserinfo(text)
 		}
 		if l.secret && !o.Secrets {
 			v.Value = hidden
@@ -134,7 +134,7 @@ func (r *Server) view(defaults map[string]string, o DumpOptions) viewServer {
 		case r.Secrets[name]:
 			value = hidden
 		default:
-			value = hideUserinfo(value)
+			value = HideUserinfo(value)
 		}
 		v.Options[name] = value
 	}

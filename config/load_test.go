@@ -166,9 +166,9 @@ func TestProblem(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	known := []string{"request", "receive", "real", "service", "quiescent"}
-	for word, want := range map[string]string{"recieve": "receive", "requst": "request", "reel": "real", "SERVICE": "service", "x": "", "foo": ""} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+	for word, want := range map[string]string{"recieve": "receive", "requst": "request", "reel": "real", "SERVICE": "service", "x": "", "foo": "", "": ""} {
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -5,9 +5,12 @@ import (
 	"strings"
 )
 
-// nearest returns the known word that word was most likely meant to be, or "". Of two
+// Nearest returns the known word that word was most likely meant to be, or "". Of two
 // equally near ones it prefers the one with the same first letter.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
+	if word == "" {
+		return ""
+	}
 	word = strings.ToLower(word)
 	best, distance := "", 2*min(len(word)/2, 2)+2
 	for _, k := range known {
@@ -52,7 +55,7 @@ func edits(a, b string) int {
 
 // didYouMean returns a hint to append to a message, or "".
 func didYouMean(word string, known []string) string {
-	if near := nearest(word, known); near != "" && near != word {
+	if near := Nearest(word, known); near != "" && near != word {
 		return ` (did you mean "` + near + `"?)`
 	}
 	return ""

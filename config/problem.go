@@ -46,7 +46,7 @@ func (p Problem) String() string {
 // quoteShort quotes s for a message, cut where a reader has seen enough, without userinfo.
 func quoteShort(s string) string {
 	const enough = 200
-	s = hideUserinfo(s)
+	s = HideUserinfo(s)
 	if len(s) > enough {
 		return strconv.Quote(s[:enough]) + "..."
 	}
@@ -78,12 +78,12 @@ type report struct {
 
 // refuse notes an error. found may be "".
 func (r *report) refuse(at Pos, directive, found, want string) {
-	r.errors = append(r.errors, Problem{Pos: at, Directive: directive, Found: hideUserinfo(found), Want: hideUserinfo(want)})
+	r.errors = append(r.errors, Problem{Pos: at, Directive: directive, Found: HideUserinfo(found), Want: HideUserinfo(want)})
 }
 
 // warn notes something that changes nothing about whether the file is accepted.
 func (r *report) warn(at Pos, directive, format string, args ...any) {
-	r.warnings = append(r.warnings, Problem{Pos: at, Directive: directive, Want: hideUserinfo(fmt.Sprintf(format, args...))})
+	r.warnings = append(r.warnings, Problem{Pos: at, Directive: directive, Want: HideUserinfo(fmt.Sprintf(format, args...))})
 }
 
 // inFileOrder sorts problems by place and drops repetitions: a global directive that

@@ -8,10 +8,10 @@ import (
 // quoted is a piece of a value that a check's message quotes.
 var quoted = regexp.MustCompile(`"[^"]*"`)
 
-// hideUserinfo returns text with *** for the userinfo (RFC 3986, section 3.2.1) of every URL
+// HideUserinfo returns text with *** for the userinfo (RFC 3986, section 3.2.1) of every URL
 // in it: http://user:password@host/ becomes http://***@host/. A password that should have been
 // escaped, as in http://user:pass/word@host/, is hidden as well, although that is no URL.
-func hideUserinfo(text string) string {
+func HideUserinfo(text string) string {
 	var out strings.Builder
 	for {
 		start := strings.Index(text, "://")
