@@ -61,6 +61,7 @@ func TestNamespaced(t *testing.T) {
 		return // TestConnections runs it
 	}
 	loopbackUp(t)
+	t.Run("ping", testPings)
 	for name, f := range map[string]func(*testing.T, runner){
 		"up": testUp, "down": testDown, "black hole": testBlackHole, "late": testLate, "local faults": testLocalFaults,
 		"local ports are shared": testSharedPorts, "to itself": testToItself, "bulk": testBulk,

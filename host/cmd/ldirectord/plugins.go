@@ -31,11 +31,12 @@ type inside interface {
 // builtIn are the kinds that need no plugin.
 var builtIn = map[string]func() (inside, error){
 	"connect": func() (inside, error) { return builtin.NewConnector() },
+	"ping":    func() (inside, error) { return builtin.NewPinger(), nil },
 }
 
 // planned are the services and check types of ldirectord(8) that this version cannot run yet.
 var planned = []string{
-	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "oracle", "pgsql", "radius", "sip", "ping", "external",
+	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "oracle", "pgsql", "radius", "sip", "external",
 	"external-perl", "external-lua",
 }
 
