@@ -113,7 +113,7 @@ func (s Server) Start(t *testing.T) *Running {
 		<-ended
 	})
 	if err := s.await(ended); err != nil {
-		files, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+		files, _ := filepath.Glob(filepath.Join(dir, "box", "*.log"))
 		for _, name := range files {
 			text, _ := os.ReadFile(name)
 			log.Write(text)
