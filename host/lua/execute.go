@@ -1,0 +1,79 @@
+package lua
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+
+	"github.com/ldirectord/ldirectord/host/lua/ld"
+	"github.com/ldirectord/ldirectord/sdk"
+)
+
+// execute runs a compiled script in a state, and says what came of it. Values are what the
+// script returned or gave to exit.
+func (r *run) execute(s *state, proto *lua.FunctionProto) (v sdk.Verdict, values []lua.LValue) {
+	s.begin(r)
+	L := s.L
+	L.Push(L.NewFunctionFromProto(proto))
+	L.Push(s.concat)
+	L.Push(s.index)
+	err := L.PCall(2, 1, nil)
+	if err == nil {
+		for _, a := range r.call.Args {
+			L.Push(lua.LString(a))
+		}
+		err = L.PCall(len(r.call.Args), lua.MultRet, nil)
+	}
+	for i := range L.GetTop() {
+		values = append(values, L.Get(i+1))
+	}
+	return r.judge(err, values)
+}
+
+// judge sorts how a run ended: the limits of ours are Unknown, whatever the script made of
+// them; what the script says counts, even late; the deadline and errors are Down.
+func (r *run) judge(err error, values []lua.LValue) (sdk.Verdict, []lua.LValue) {
+	cause := context.Cause(r.Context)
+	why, limited := errors.AsType[limit](cause)
+	switch {
+	case limited:
+		return sdk.Unknown("script ended: %s", string(why)), nil
+	case errors.Is(cause, errExit):
+		return verdictOf(r.result), r.result
+	case err == nil:
+		return verdictOf(values), values
+	case errors.Is(cause, context.DeadlineExceeded):
+		return sdk.DownWith(sdk.CodeTimeout, "the script was not done at the deadline"), nil
+	case cause != nil:
+		return sdk.Unknown("cancelled"), nil
+	}
+	return raised(err), nil
+}
+
+// raised is the verdict of an error that the script let pass.
+func raised(err error) sdk.Verdict {
+	bad, ok := errors.AsType[*lua.ApiError](err)
+	if !ok {
+		return sdk.Down("%v", err)
+	}
+	if v, ok := ld.VerdictOf(bad.Object); ok {
+		return v
+	}
+	if data, ok := bad.Object.(*lua.LUserData); ok {
+		if v, ok := data.Value.(sdk.Verdict); ok {
+			return v
+		}
+	}
+	text := bad.Object.String()
+	for _, full := range []string{"stack overflow", "registry overflow"} {
+		if strings.HasSuffix(text, full) {
+			return sdk.Unknown("script ended: calls nested too deeply, or too many values at once: %s", short(text))
+		}
+	}
+	return sdk.Down("%s", short(text))
+}
+
+// short bounds a text before it is copied about.
+func short(text string) string { return text[:min(len(text), 2*maxReason)] }

@@ -1,0 +1,34 @@
+package lua
+
+import "errors"
+
+// What one run of a script may use. Reaching one of these ends it with Unknown: it says nothing
+// of the real server.
+const (
+	maxScript  = 1 << 20  // bytes of source
+	maxNesting = 1000     // of expressions and statements in the source
+	maxString  = 8 << 20  // bytes of one string
+	maxArray   = 1 << 17  // elements of one array, less one
+	maxSteps   = 10 << 20 // of one call of the string library; some 10 ns each
+	maxDepth   = 256      // calls in calls
+	maxValues  = 1 << 15  // arguments, results and locals at once
+	maxResumes = 100      // coroutines that resume one another
+	maxReason  = 512      // bytes of a reason
+	maxLines   = 20       // that a run may log
+	maxLine    = 1024     // bytes of such a line
+)
+
+// The bounds on the memory of all scripts together, in bytes of the daemon's heap: see watch.
+const (
+	suspectAfter = 8 << 20  // what a run may allocate before it is looked at
+	growth       = 96 << 20 // of the heap, garbage included, at which a collection is forced
+	held         = 48 << 20 // of the heap after a collection at which scripts are ended
+)
+
+// limit is the cause with which a run ends that has reached one.
+type limit string
+
+func (l limit) Error() string { return string(l) }
+
+// errExit is the cause with which exit() ends a run.
+var errExit = errors.New("exit")

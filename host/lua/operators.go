@@ -1,0 +1,100 @@
+package lua
+
+import (
+	"fmt"
+	"strings"
+
+	lua "github.com/yuin/gopher-lua"
+)
+
+// concat stands for the operator `..` of all its arguments: from the right, as the operator
+// associates, in one go as long as they are strings and numbers.
+func concat(L *lua.LState) int {
+	n := L.GetTop()
+	right := L.Get(n)
+	for n--; n > 0; {
+		first := n + 1
+		size := textSize(right)
+		if size >= 0 {
+			for first > 1 {
+				s := textSize(L.Get(first - 1))
+				if s < 0 {
+					break
+				}
+				size += s
+				first--
+			}
+		}
+		if first <= n {
+			right = join(L, first, n, right, size)
+			n = first - 1
+			continue
+		}
+		right = concatMeta(L, L.Get(n), right)
+		n--
+	}
+	L.Push(right)
+	return 1
+}
+
+// join appends right to the arguments first to last, all of them size bytes.
+func join(L *lua.LState, first, last int, right lua.LValue, size int) lua.LValue {
+	charge(L, size)
+	var b strings.Builder
+	b.Grow(size)
+	for i := first; i <= last; i++ {
+		b.WriteString(L.Get(i).String())
+	}
+	b.WriteString(right.String())
+	return lua.LString(b.String())
+}
+
+// textSize is how long v is as a string, at most; negative when it is none.
+func textSize(v lua.LValue) int {
+	switch v := v.(type) {
+	case lua.LString:
+		return len(v)
+	case lua.LNumber:
+		return 24
+	default:
+		return -1
+	}
+}
+
+// concatMeta concatenates two values of which one at least is no string.
+func concatMeta(L *lua.LState, left, right lua.LValue) lua.LValue {
+	method := L.GetMetaField(left, "__concat")
+	if method == lua.LNil {
+		method = L.GetMetaField(right, "__concat")
+	}
+	if method == lua.LNil {
+		bad := left
+		if textSize(left) >= 0 {
+			bad = right
+		}
+		L.RaiseError("attempt to concatenate a %s value", bad.Type())
+	}
+	L.Push(method)
+	L.Push(left)
+	L.Push(right)
+	L.Call(2, 1)
+	v := L.Get(-1)
+	L.Pop(1)
+	return v
+}
+
+// index looks at the key of an assignment. Beyond lua.MaxArrayIndex elements would no longer
+// count for the length of an array, so an array that gets there is refused. Other large numbers
+// are keys like any other.
+func index(L *lua.LState) int {
+	k := L.Get(1)
+	L.SetTop(1)
+	if k == lua.LNumber(lua.MaxArrayIndex) {
+		tooLong(L)
+	}
+	return 1
+}
+
+func tooLong(L *lua.LState) {
+	exceed(L, limit(fmt.Sprintf("an array of more than %d elements", maxArray-1)))
+}
