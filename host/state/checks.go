@@ -20,9 +20,11 @@ const (
 	KindExternalPerl = "external-perl"
 	KindExternalLua  = "external-lua"
 
-	OptionCheckCommand = "checkcommand" // of the external kinds: the command line
-	OptionLua          = "lua"          // of external-lua, instead of checkcommand: the script itself
-	OptionCheckCount   = "checkcount"   // of ping: the tries, each of an equal part of the timeout
+	OptionCheckCommand = "checkcommand"   // of the external kinds: the command line
+	OptionLua          = "lua"            // of external-lua, instead of checkcommand: the script itself
+	OptionUser         = "externaluser"   // of external and external-perl: who runs it; unset: the daemon's user
+	OptionWeight       = "externalweight" // of the same: "yes" when exit codes from 2 are weights
+	OptionCheckCount   = "checkcount"     // of ping: the tries, each of an equal part of the timeout
 )
 
 // checkBook collects the distinct checks of a configuration.
@@ -44,6 +46,9 @@ func (b *checkBook) add(v *config.Service, r *config.Server) (Check, bool) {
 	c, ok := checkOf(v, r)
 	if !ok {
 		return c, false
+	}
+	if u := b.global.ExternalUser; u != "" && (c.Kind == KindExternal || c.Kind == KindExternalPerl) {
+		c.Options[OptionUser] = u
 	}
 	c.Pool = b.pool(c.Kind, v.Key)
 	c.ID = identify(c, r.Secrets, b.salt)
@@ -140,6 +145,9 @@ func (c *Check) script(kind string, v *config.Service, r *config.Server) {
 		c.Options[OptionLua] = v.Lua
 	} else {
 		c.Options[OptionCheckCommand] = v.CheckCommand
+	}
+	if v.ExternalWeight && kind != KindExternalLua {
+		c.Options[OptionWeight] = "yes"
 	}
 }
 
