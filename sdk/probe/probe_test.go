@@ -335,6 +335,13 @@ func TestTLSOptionsValidate(t *testing.T) {
 	}
 }
 
+func TestFailedAs(t *testing.T) {
+	want := sdk.Unknown("no room")
+	if got := Judge(fmt.Errorf("in front: %w", FailedAs(want))); got.Status != want.Status || got.Reason != want.Reason || got.Code != want.Code {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestCAFromPEM(t *testing.T) {
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()

@@ -19,6 +19,9 @@ func Failed(code sdk.Code, format string, args ...any) error {
 	return &failure{sdk.DownWith(code, format, args...)}
 }
 
+// FailedAs is an error of which Judge makes v.
+func FailedAs(v sdk.Verdict) error { return &failure{v} }
+
 type failure struct{ verdict sdk.Verdict }
 
 func (f *failure) Error() string { return f.verdict.Reason }

@@ -109,11 +109,11 @@ func (r *run) resolve(name string, kind uint16, server string) (*reply, error) {
 			continue
 		}
 		answer, err := r.question(name, kind, addr)
-		if err == nil || judge(err).Code == sdk.CodeStatus {
+		if err == nil || probe.Judge(err).Code == sdk.CodeStatus {
 			return answer, err
 		}
 		// Name servers of ours that do not answer say nothing of the real server.
-		last = limited("name server %s: %s", addr, judge(err).Reason)
+		last = limited("name server %s: %s", addr, probe.Judge(err).Reason)
 	}
 	return nil, last
 }

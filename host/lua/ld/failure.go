@@ -1,8 +1,8 @@
 package ld
 
 import (
-	"errors"
 	"fmt"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -22,6 +22,9 @@ type Failure struct {
 
 // Error is the verdict's reason.
 func (f *Failure) Error() string { return f.Verdict.Reason }
+
+// Unwrap lets probe.Judge find the verdict.
+func (f *Failure) Unwrap() error { return probe.FailedAs(f.Verdict) }
 
 // VerdictOf is the verdict of a value that a script raised (lua.ApiError.Object), when that
 // is a Failure.
@@ -75,14 +78,8 @@ func checkFailure(L *lua.LState) *Failure {
 
 // raise ends the calling function with err.
 func (f *failures) raise(L *lua.LState, err error) {
-	failure, ok := asFailure(err)
-	if !ok {
-		failure = &Failure{Verdict: probe.Judge(err)}
-	}
-	place := *failure
-	place.Place = L.Where(1)
 	data := L.NewUserData()
-	data.Value, data.Metatable = &place, f.meta
+	data.Value, data.Metatable = &Failure{Verdict: probe.Judge(err), Place: strings.TrimSuffix(L.Where(1), ":")}, f.meta
 	L.Error(data, 1)
 }
 
@@ -95,5 +92,3 @@ func failed(code sdk.Code, format string, args ...any) error {
 func limited(format string, args ...any) error {
 	return &Failure{Verdict: sdk.Unknown("%s", fmt.Sprintf(format, args...))}
 }
-
-func asFailure(err error) (*Failure, bool) { return errors.AsType[*Failure](err) }

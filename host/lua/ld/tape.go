@@ -151,7 +151,7 @@ func (t *Tape) add(verb string, args, results []string, err error) {
 		return
 	}
 	if err != nil {
-		x.Results, x.Failure = nil, judge(err)
+		x.Results, x.Failure = nil, probe.Judge(err)
 	}
 	if last := len(t.exchanges) - 1; last >= 0 && joins(t.exchanges[last], x) {
 		before := &t.exchanges[last]
@@ -182,13 +182,6 @@ func (t *Tape) skipUnread() {
 	for t.at < len(t.exchanges) && t.exchanges[t.at].Verb == recvVerb {
 		t.at++
 	}
-}
-
-func judge(err error) sdk.Verdict {
-	if f, ok := asFailure(err); ok {
-		return f.Verdict
-	}
-	return probe.Judge(err)
 }
 
 // send is do for what goes into a stream. The script may cut it up otherwise than the recorded one did.
