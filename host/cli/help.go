@@ -24,6 +24,18 @@ The configuration
     --secrets    with passwords (root only): this form can be read back
     --json       for machines
 
+One check
+  probe VIRTUAL REAL
+                 run the check of a real server now, and print verdict, code,
+                 reason, times and what was said; changes nothing, needs no
+                 daemon. Exit code 0 up, 1 down, 3 when that cannot be told or
+                 nothing is checked, 2 when there is no such thing. Names are
+                 those of status or of the file; tcp:, udp:, fwm: or fwm6:
+                 before VIRTUAL tells two of one name apart
+    --connect    with checktype = N: the connect check, not the negotiate one
+    --line N     of several checks of one real server, that of line N
+    --json       for machines
+
 Check plugins
   plugins        list those in every directory that is searched, and what speaks
                  against one; exit code 1 when one cannot be used, or there are

@@ -158,9 +158,12 @@ func age(since, now time.Time) string {
 const maxShown = 240
 
 // plain makes text from anywhere fit for a terminal and one line.
-func plain(text string) string {
-	if len(text) > maxShown {
-		text = text[:maxShown] + "..."
+func plain(text string) string { return printable(text, maxShown) }
+
+// printable is plain for up to limit bytes.
+func printable(text string, limit int) string {
+	if len(text) > limit {
+		text = text[:limit] + "..."
 	}
 	quoted := strconv.QuoteToGraphic(text)
 	return strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`), `\\`, `\`)

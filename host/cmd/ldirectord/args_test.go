@@ -27,6 +27,8 @@ func TestParse(t *testing.T) {
 		{line: "web.cf plugins --json", want: invocation{file: "web.cf", command: "plugins", args: []string{"--json"}}},
 		{line: "plugins test -v ./mine", want: invocation{command: "plugins", args: []string{"test", "-v", "./mine"}}},
 		{line: "plugins status", want: invocation{file: "plugins", command: "status"}},
+		{line: "web.cf probe --json 5 10.0.0.1:80", want: invocation{file: "web.cf", command: "probe", args: []string{"--json", "5", "10.0.0.1:80"}}},
+		{line: "probe status", want: invocation{file: "probe", command: "status"}},
 		{line: "-h", want: invocation{help: true}},
 		{line: "-?", want: invocation{help: true}},
 		{line: "--help", want: invocation{help: true}},

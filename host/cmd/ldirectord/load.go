@@ -29,15 +29,20 @@ func (a *app) read() (*config.Config, int) {
 	if err == nil {
 		return cfg, exitOK
 	}
+	return nil, a.refuse(err)
+}
+
+// refuse prints why a configuration cannot be read, and returns the exit code for that.
+func (a *app) refuse(err error) int {
 	var bad *config.Errors
 	if errors.As(err, &bad) {
 		for _, p := range bad.Problems {
 			fmt.Fprintln(a.err, p)
 		}
-		return nil, exitConfig
+		return exitConfig
 	}
 	a.complain("%v", err)
-	return nil, exitConfig
+	return exitConfig
 }
 
 func (a *app) readAlone() (*config.Config, error) {

@@ -70,6 +70,7 @@ func (a *app) main() int {
 		"status":       a.status,
 		"configtest":   a.configtest,
 		"plugins":      a.plugins,
+		"probe":        a.probe,
 		"help":         a.help,
 	}
 	return commands[in.command]()
