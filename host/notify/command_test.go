@@ -7,13 +7,63 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/ldirectord/ldirectord/host/state"
 	"github.com/ldirectord/ldirectord/lvs"
 )
+
+// A command that hangs delays none of another virtual service, and those of its own wait.
+func TestOneFallbackCommandDelaysNoOther(t *testing.T) {
+	dir := t.TempDir()
+	gate, out := filepath.Join(dir, "gate"), filepath.Join(dir, "out")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(out, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := NewFallbackCommands(slog.New(slog.DiscardHandler))
+	web := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80"))
+	other := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.2:80"))
+	f.Take([]state.Transition{
+		{Change: state.FallbackStarted, Service: web, Command: "read -r line <" + gate + "; echo \"$line $0\" >" + out + "; :"},
+		{Change: state.FallbackStopped, Service: web, Command: "echo second >" + out + "; :"},
+		{Change: state.FallbackStarted, Service: other, Command: "echo other >" + out + "; :"},
+	})
+	read := func() string {
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	if got := read(); got != "other\n" {
+		t.Errorf("first came %q", got)
+	}
+	if err := os.WriteFile(gate, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := read() + read(); got != "go sh\nsecond\n" {
+		t.Errorf("then came %q", got)
+	}
+	f.Close(context.Background())
+}
+
+func TestCallback(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "calls")
+	c := NewCallbacks(slog.New(slog.DiscardHandler))
+	c.Changed("echo called >>"+out+"; echo", "/etc/a file.cf")
+	c.Changed("printf '%s\\n' >>"+out, "/etc/a file.cf")
+	c.Close(context.Background())
+	if got, err := os.ReadFile(out); err != nil || string(got) != "called\n/etc/a file.cf\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
 
 func TestFallbackCommands(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "calls")
@@ -36,7 +86,9 @@ func TestFallbackCommands(t *testing.T) {
 	})
 	f.Close(context.Background())
 	want := "a two words start 10.0.0.1:80 tcp\na two words start 5:0 fwm\na two words stop [2001:db8::1]:53 udp\n"
-	if got, err := os.ReadFile(out); err != nil || string(got) != want {
+	got, err := os.ReadFile(out)
+	lines := slices.Sorted(strings.Lines(string(got))) // of several virtual services, in any order
+	if err != nil || strings.Join(lines, "") != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 	if !strings.Contains(log.String(), "exit status 3") || !strings.Contains(log.String(), "output=why") {
@@ -47,7 +99,7 @@ func TestFallbackCommands(t *testing.T) {
 func TestFallbackCommandIsEnded(t *testing.T) {
 	var log bytes.Buffer
 	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
-	f.limit = 50 * time.Millisecond
+	f.shells.limit = 50 * time.Millisecond
 	f.Take([]state.Transition{{Change: state.FallbackStarted, Command: "trap '' TERM; while :; do read -r line </dev/zero; done; :"}})
 	f.Close(context.Background())
 	if !strings.Contains(log.String(), "ran too long") {

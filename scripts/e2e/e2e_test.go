@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"os"
@@ -9,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -153,30 +153,36 @@ func normal(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// log TEXT waits until the director's log (log.txt) has a line that contains TEXT; ! log looks
-// once that it has none.
+// log [-count=N] TEXT waits until the director's log (log.txt) has a line, or N, that contain TEXT;
+// ! log looks once that it has none, or not so many.
 func logHas(ts *testscript.TestScript, neg bool, args []string) {
+	least := 1
+	if len(args) == 2 {
+		n, err := strconv.Atoi(strings.TrimPrefix(args[0], "-count="))
+		ts.Check(err)
+		least, args = n, args[1:]
+	}
 	if len(args) != 1 {
-		ts.Fatalf("usage: [!] log TEXT")
+		ts.Fatalf("usage: [!] log [-count=N] TEXT")
 	}
 	wait(ts, neg, func() (bool, string) {
 		text, err := os.ReadFile(ts.MkAbs("log.txt"))
 		if err != nil && !os.IsNotExist(err) {
 			return false, err.Error()
 		}
-		has := hasLine(string(text), args[0])
-		return has != neg, fmt.Sprintf("log has a line with %q: %v\n%s", args[0], has, text)
+		n := linesWith(string(text), args[0])
+		return n >= least != neg, fmt.Sprintf("log has %d lines with %q, want %d or more: %v\n%s", n, args[0], least, !neg, text)
 	})
 }
 
-func hasLine(text, part string) bool {
-	s := bufio.NewScanner(strings.NewReader(text))
-	for s.Scan() {
-		if strings.Contains(s.Text(), part) {
-			return true
+func linesWith(text, part string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, part) {
+			n++
 		}
 	}
-	return false
+	return n
 }
 
 // shows TEXT waits until status prints a line with TEXT.
@@ -187,7 +193,7 @@ func shows(ts *testscript.TestScript, neg bool, args []string) {
 	program := filepath.Join(os.Getenv("LDIRECTORD_BIN"), "ldirectord")
 	wait(ts, false, func() (bool, string) {
 		out, err := exec.Command(program, ts.MkAbs(ts.Getenv("NAME")), "status").CombinedOutput()
-		return hasLine(string(out), args[0]), fmt.Sprintf("status (%v) has no line with %q:\n%s", err, args[0], out)
+		return linesWith(string(out), args[0]) > 0, fmt.Sprintf("status (%v) has no line with %q:\n%s", err, args[0], out)
 	})
 }
 

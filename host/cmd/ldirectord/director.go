@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,18 +26,20 @@ import (
 
 // director is the running daemon: the parts, wired.
 type director struct {
-	paths    daemon.Paths
-	path     string // of the configuration, absolute
-	dryRun   bool
-	began    time.Time
-	log      *slog.Logger
-	kinds    *kinds
-	loader   *config.Loader
-	table    lvs.Controller
-	counters func(context.Context) (control.Counters, error)
-	monitor  *monitor.Monitor
-	commands *notify.FallbackCommands
-	memory   *store.Writer // nil in a dry run
+	paths     daemon.Paths
+	path      string // of the configuration, absolute
+	dryRun    bool
+	began     time.Time
+	log       *slog.Logger
+	kinds     *kinds
+	loader    *config.Loader
+	table     lvs.Controller
+	counters  func(context.Context) (control.Counters, error)
+	monitor   *monitor.Monitor
+	commands  *notify.FallbackCommands
+	callbacks *notify.Callbacks
+	others    *daemon.Others // of execute; nil in a dry run
+	memory    *store.Writer  // nil in a dry run
 
 	remembered store.Content // what the state file held at the start
 	engine     *engine.Engine
@@ -74,9 +77,10 @@ func (d *director) begin(ctx context.Context, cfg *config.Config, background boo
 		return err
 	}
 	d.monitor = monitor.New(monitor.Options{Runner: d.kinds.runner, MaxInFlight: maxInFlight(), Log: d.log})
-	d.commands = notify.NewFallbackCommands(d.log)
+	d.commands, d.callbacks = notify.NewFallbackCommands(d.log), notify.NewCallbacks(d.log)
 	remember := func(state.Memory) {}
 	if !d.dryRun {
+		d.others = daemon.NewOthers("", d.log)
 		d.memory = store.NewWriter(d.paths.State, d.remembered, func(err error) {
 			d.log.Warn("state file could not be written: a restart will not know who set a weight 0", "reason", err)
 		})
@@ -116,18 +120,25 @@ func (d *director) occupy(background bool) error {
 
 // endLimits bound the steps of an orderly end, so that it takes less than what stop waits.
 const (
-	serverLimit  = 2 * time.Second
-	engineLimit  = 20 * time.Second
-	monitorLimit = 3 * time.Second
-	commandLimit = 15 * time.Second
-	memoryLimit  = 3 * time.Second
-	pluginLimit  = 5 * time.Second
+	serverLimit   = 2 * time.Second
+	engineLimit   = 20 * time.Second
+	monitorLimit  = 3 * time.Second
+	commandLimit  = 15 * time.Second
+	callbackLimit = 3 * time.Second
+	othersLimit   = 5 * time.Second
+	memoryLimit   = 3 * time.Second
+	pluginLimit   = 5 * time.Second
 )
 
 // end stops everything, in the order in which it leans on one another, and cleans the table as
 // the configuration says. It reports whether that succeeded.
 func (d *director) end() bool {
 	within(serverLimit, d.server.Close)
+	if d.others != nil {
+		d.reloading.Lock()
+		d.others.Stop() // meanwhile the rest ends
+		d.reloading.Unlock()
+	}
 	clean := true
 	within(engineLimit, func(ctx context.Context) {
 		if err := d.engine.Stop(ctx); err != nil {
@@ -158,6 +169,10 @@ func (d *director) release() {
 	}
 	if d.commands != nil {
 		within(commandLimit, d.commands.Close)
+		within(callbackLimit, d.callbacks.Close)
+	}
+	if d.others != nil {
+		within(othersLimit, d.others.Wait)
 	}
 	if d.memory != nil {
 		within(memoryLimit, d.memory.Close)
@@ -189,6 +204,7 @@ func (d *director) Reload(ctx context.Context) error {
 	}
 	d.note("")
 	d.took(cfg)
+	d.along()
 	d.kinds.pool.Refresh()
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
@@ -203,6 +219,21 @@ func (d *director) took(cfg *config.Config) {
 	if d.memory != nil {
 		d.memory.Names(d.loader.Last)
 	}
+}
+
+// along has the other instances follow the current configuration. Its own name among them would
+// be a circle. The caller holds reloading.
+func (d *director) along() {
+	if d.others == nil {
+		return
+	}
+	d.others.Set(slices.DeleteFunc(slices.Clone(d.current.Global.Execute), func(name string) bool {
+		itself := config.Instance(name) == d.paths.Instance
+		if itself {
+			d.log.Warn("execute names the configuration itself: ignored", "configuration", name)
+		}
+		return itself
+	}))
 }
 
 // note keeps the result of a reload for the status.

@@ -4,7 +4,7 @@ import "github.com/ldirectord/ldirectord/config"
 
 // idle are directives that are read and checked, but that this version does not act on.
 var idle = []string{
-	"autoreload", "callback", "execute", "maintenancedir", "monitorfile",
+	"maintenancedir", "monitorfile",
 	"emailalert", "emailalertfrom", "emailalertfreq", "emailalertstatus", "smtp",
 	"notifycommand", "webhook",
 }
@@ -20,7 +20,7 @@ func idleDirectives(cfg *config.Config) []config.Problem {
 			}
 		}
 	}
-	collect(cfg.Global.Origins, map[string]bool{"autoreload": !cfg.Global.AutoReload, "emailalertfreq": true, "emailalertstatus": true})
+	collect(cfg.Global.Origins, map[string]bool{"emailalertfreq": true, "emailalertstatus": true})
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
 		collect(s.Origins, map[string]bool{"emailalertfreq": s.EmailFreq == 0, "emailalertstatus": s.EmailStatus == config.EmailAll})

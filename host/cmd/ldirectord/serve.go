@@ -173,6 +173,9 @@ func (d *director) serve(cfg *config.Config, parent *daemon.Parent, signals *sig
 	}
 	d.log.Info("Started ldirectord "+version, "file", d.path, "virtual_services", len(cfg.Services))
 	parent.Ready()
+	d.reloading.Lock()
+	d.along()
+	d.reloading.Unlock()
 	d.wait(signals)
 	clean := d.end()
 	d.log.Info("Stopped ldirectord")
@@ -187,6 +190,7 @@ func (d *director) wait(signals *signals) {
 	var background sync.WaitGroup
 	defer background.Wait()
 	background.Go(func() { d.watchNames(signals.ctx) })
+	background.Go(func() { d.watchFile(signals.ctx) })
 	for {
 		select {
 		case <-signals.ctx.Done():
