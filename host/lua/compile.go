@@ -91,11 +91,12 @@ func at(text string, line, column int, what string) *syntaxError {
 const (
 	concatName = "(concat)"
 	indexName  = "(index)"
+	tailName   = "(tail)"
 )
 
 // outer wraps the statements of a script in a function that takes the replacements:
 //
-//	local (concat), (index) = ...
+//	local (concat), (index), (tail) = ...
 //	return function(...) script end
 func outer(script []ast.Stmt) []ast.Stmt {
 	last := 1
@@ -105,7 +106,7 @@ func outer(script []ast.Stmt) []ast.Stmt {
 	inner := &ast.FunctionExpr{ParList: &ast.ParList{HasVargs: true, Names: []string{}}, Stmts: script}
 	inner.SetLine(1)
 	inner.SetLastLine(last + 1)
-	names := &ast.LocalAssignStmt{Names: []string{concatName, indexName}, Exprs: []ast.Expr{&ast.Comma3Expr{}}}
+	names := &ast.LocalAssignStmt{Names: []string{concatName, indexName, tailName}, Exprs: []ast.Expr{&ast.Comma3Expr{}}}
 	names.SetLine(1)
 	names.SetLastLine(1)
 	result := &ast.ReturnStmt{Exprs: []ast.Expr{inner}}

@@ -19,7 +19,8 @@ func (r *run) execute(s *state, proto *lua.FunctionProto) (v sdk.Verdict, values
 	L.Push(L.NewFunctionFromProto(proto))
 	L.Push(s.concat)
 	L.Push(s.index)
-	err := L.PCall(2, 1, nil)
+	L.Push(s.tail)
+	err := L.PCall(3, 1, nil)
 	if err == nil {
 		for _, a := range r.call.Args {
 			L.Push(lua.LString(a))

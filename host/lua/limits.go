@@ -12,6 +12,7 @@ const (
 	maxSteps   = 10 << 20 // of one call of the string library; some 10 ns each
 	maxDepth   = 256      // calls in calls
 	maxValues  = 1 << 15  // arguments, results and locals at once
+	maxTails   = 1 << 18  // tail calls; each is a line of the trace that an error takes
 	maxResumes = 100      // coroutines that resume one another
 	maxReason  = 512      // bytes of a reason
 	maxLines   = 20       // that a run may log

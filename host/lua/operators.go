@@ -98,3 +98,14 @@ func index(L *lua.LState) int {
 func tooLong(L *lua.LState) {
 	exceed(L, limit(fmt.Sprintf("an array of more than %d elements", maxArray-1)))
 }
+
+// tail looks at a function, or at the receiver of a method, that is about to be called in a tail
+// call: these take no stack, but gopher-lua counts them for the trace that each error makes.
+func tail(L *lua.LState) int {
+	L.SetTop(1)
+	r := runOf(L)
+	if r.tails++; r.tails > maxTails {
+		exceed(L, "too many tail calls")
+	}
+	return 1
+}

@@ -1,7 +1,6 @@
 package lua
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/yuin/gopher-lua/ast"
@@ -22,9 +21,10 @@ func (e *nestingError) Error() string {
 //
 //	a .. b .. c   becomes   (concat)(a, b, c)
 //	t[k] = v      becomes   t[(index)(k)] = v, unless k is a constant
+//	return f(x)   becomes   return (tail)(f)(x)
 //
 // The second is for arrays that grow beyond lua.MaxArrayIndex, where the length operator would
-// no longer see their elements.
+// no longer see their elements; for the third see tail.
 func rewrite(script []ast.Stmt) (chunk []ast.Stmt, err error) {
 	w := &rewriter{}
 	defer func() {
@@ -95,6 +95,7 @@ func (w *rewriter) stmt(s ast.Stmt) {
 		w.block(s.Func.Stmts)
 	case *ast.ReturnStmt:
 		w.exprs(s.Exprs)
+		w.tail(s.Exprs)
 	case *ast.BreakStmt, *ast.LabelStmt, *ast.GotoStmt:
 	default:
 		panic(fmt.Errorf("statement %T is not known", s))
@@ -110,6 +111,21 @@ func (w *rewriter) target(e ast.Expr) {
 		default:
 			index.Key = call(indexName, index.Key, index.Key)
 		}
+	}
+}
+
+// tail wraps what is called in a tail call.
+func (w *rewriter) tail(results []ast.Expr) {
+	if len(results) != 1 {
+		return
+	}
+	c, ok := results[0].(*ast.FuncCallExpr)
+	switch {
+	case !ok || c.AdjustRet:
+	case c.Receiver != nil:
+		c.Receiver = call(tailName, c.Receiver, c.Receiver)
+	default:
+		c.Func = call(tailName, c.Func, c.Func)
 	}
 }
 
@@ -160,7 +176,7 @@ func (w *rewriter) expr(e *ast.Expr) {
 		w.block(x.Stmts)
 	case *ast.TrueExpr, *ast.FalseExpr, *ast.NilExpr, *ast.NumberExpr, *ast.StringExpr, *ast.Comma3Expr, *ast.IdentExpr:
 	default:
-		panic(errors.New(fmt.Sprintf("expression %T is not known", x)))
+		panic(fmt.Errorf("expression %T is not known", x))
 	}
 }
 

@@ -40,6 +40,7 @@ type run struct {
 	ended bool   // done is closed, and that was seen: not one instruction more
 	count uint32 // instructions
 	depth int    // of coroutines that resume one another
+	tails int    // tail calls
 	lines int    // logged
 	last  string // line logged
 

@@ -22,6 +22,7 @@ type state struct {
 	api     *ld.State
 	concat  *lua.LFunction // the replacements of operators; see rewrite
 	index   *lua.LFunction
+	tail    *lua.LFunction
 	globals []entry   // of a new environment, _G apart
 	shared  []content // the tables that all runs see
 	env     content   // environment that no run has changed; none: nil table
@@ -45,7 +46,7 @@ func newState() *state {
 	L := lua.NewState(lua.Options{
 		CallStackSize: maxDepth, RegistrySize: 1024, RegistryGrowStep: 1024, RegistryMaxSize: maxValues, SkipOpenLibs: true,
 	})
-	s := &state{L: L, api: &ld.State{}, concat: L.NewFunction(concat), index: L.NewFunction(index)}
+	s := &state{L: L, api: &ld.State{}, concat: L.NewFunction(concat), index: L.NewFunction(index), tail: L.NewFunction(tail)}
 	s.libraries()
 	api := ld.Open(L, s.api)
 	verdictFunctions(L, api)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ldirectord/ldirectord/config"
 	"github.com/ldirectord/ldirectord/host/builtin"
+	"github.com/ldirectord/ldirectord/host/lua"
 	"github.com/ldirectord/ldirectord/host/monitor"
 	"github.com/ldirectord/ldirectord/host/plugin"
 	"github.com/ldirectord/ldirectord/sdk"
@@ -37,7 +38,7 @@ var builtIn = map[string]func() (inside, error){
 // planned are the services and check types of ldirectord(8) that this version cannot run yet.
 var planned = []string{
 	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "oracle", "pgsql", "radius", "sip", "external",
-	"external-perl", "external-lua",
+	"external-perl",
 }
 
 // shipped are the services whose plugins belong to every installation.
@@ -52,10 +53,15 @@ type kinds struct {
 	user   string // of pluginuser
 	pool   *plugin.Pool
 	inside map[string]inside
+	// checkers are the kinds beside builtIn that need no plugin, and look at their options.
+	checkers map[string]sdk.Checker
 }
 
 func newKinds(runDir string, log *slog.Logger) *kinds {
-	return &kinds{log: log, runDir: runDir, inside: map[string]inside{}}
+	return &kinds{
+		log: log, runDir: runDir, inside: map[string]inside{},
+		checkers: map[string]sdk.Checker{lua.Kind: lua.New(lua.Options{Log: log})},
+	}
 }
 
 // open is config.Loader's OpenCatalog. The directory and user of the first configuration
@@ -101,6 +107,13 @@ func (k *kinds) Lookup(service string) (config.ServiceInfo, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), describeLimit)
 	defer cancel()
+	if c := k.checkers[service]; c != nil {
+		info, err := c.Describe(ctx)
+		if err != nil {
+			return config.ServiceInfo{}, err
+		}
+		return serviceInfo(service, info)
+	}
 	info, err := k.pool.Describe(ctx, service)
 	switch {
 	case err == nil:
@@ -131,6 +144,9 @@ func serviceInfo(service string, info sdk.Info) (config.ServiceInfo, error) {
 func (k *kinds) Validate(service string, options map[string]string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), describeLimit)
 	defer cancel()
+	if c := k.checkers[service]; c != nil {
+		return c.Validate(ctx, service, options)
+	}
 	return k.pool.Validate(ctx, service, options)
 }
 
@@ -146,6 +162,9 @@ func (k *kinds) ValidatePattern(text string) error {
 // runner is monitor.Options' Runner. The monitor's goroutine alone calls it.
 func (k *kinds) runner(kind, pool string) (monitor.Runner, error) {
 	open := builtIn[kind]
+	if c := k.checkers[kind]; c != nil {
+		open = func() (inside, error) { return builtin.Runner(c, builtin.Options{}), nil }
+	}
 	if open == nil {
 		return k.pool.Runner(kind, pool)
 	}
