@@ -16,6 +16,7 @@ import (
 	"github.com/ldirectord/ldirectord/host/lua"
 	"github.com/ldirectord/ldirectord/host/monitor"
 	"github.com/ldirectord/ldirectord/host/plugin"
+	"github.com/ldirectord/ldirectord/host/script"
 	"github.com/ldirectord/ldirectord/sdk"
 	"github.com/ldirectord/ldirectord/sdk/match"
 )
@@ -30,19 +31,27 @@ type inside interface {
 }
 
 // builtIn are the kinds that need no plugin.
-var builtIn = map[string]func() (inside, error){
-	"connect": func() (inside, error) { return builtin.NewConnector() },
-	"ping":    func() (inside, error) { return builtin.NewPinger(), nil },
+var builtIn = map[string]func(*kinds) (inside, error){
+	"connect":  func(*kinds) (inside, error) { return builtin.NewConnector() },
+	"ping":     func(*kinds) (inside, error) { return builtin.NewPinger(), nil },
+	"external": func(*kinds) (inside, error) { return script.NewExternal(), nil },
+	kindPerl:   func(k *kinds) (inside, error) { return script.NewPerl(script.PerlOptions{Log: k.log}) },
 }
+
+// kindPerl is the one of builtIn that needs something of the machine, and whose pools (fork = yes)
+// keep something apart: the variables of scripts.
+const kindPerl = "external-perl"
 
 // planned are the services and check types of ldirectord(8) that this version cannot run yet.
 var planned = []string{
-	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "oracle", "pgsql", "radius", "sip", "external",
-	"external-perl",
+	"ftp", "imap", "imaps", "ldap", "ldaps", "mysql", "pgsql", "radius", "sip",
 }
 
 // shipped are the services whose plugins belong to every installation.
-var shipped = []string{"http", "https", "http_proxy", "dns", "simpletcp", "smtp", "submission", "pop", "pops", "nntp"}
+var shipped = []string{
+	"http", "https", "http_proxy", "dns", "simpletcp", "smtp", "submission", "pop", "pops", "nntp",
+	"oracle",
+}
 
 // kinds are the checks that can be run: the plugins of the directories, and the built-in
 // ones. It is config.Catalog, and where the monitor gets its runners.
@@ -102,6 +111,11 @@ func (k *kinds) Services() []string {
 
 // Lookup implements config.Catalog.
 func (k *kinds) Lookup(service string) (config.ServiceInfo, error) {
+	if service == kindPerl {
+		if _, err := script.FindPerl(); err != nil {
+			return config.ServiceInfo{}, err
+		}
+	}
 	if builtIn[service] != nil {
 		return config.ServiceInfo{Network: "tcp", IPv6: true}, nil
 	}
@@ -163,19 +177,23 @@ func (k *kinds) ValidatePattern(text string) error {
 func (k *kinds) runner(kind, pool string) (monitor.Runner, error) {
 	open := builtIn[kind]
 	if c := k.checkers[kind]; c != nil {
-		open = func() (inside, error) { return builtin.Runner(c, builtin.Options{}), nil }
+		open = func(*kinds) (inside, error) { return builtin.Runner(c, builtin.Options{}), nil }
 	}
 	if open == nil {
 		return k.pool.Runner(kind, pool)
 	}
-	if k.inside[kind] == nil {
-		r, err := open()
+	key := kind
+	if kind == kindPerl {
+		key += " " + pool
+	}
+	if k.inside[key] == nil {
+		r, err := open(k)
 		if err != nil {
 			return nil, err
 		}
-		k.inside[kind] = r
+		k.inside[key] = r
 	}
-	return k.inside[kind], nil
+	return k.inside[key], nil
 }
 
 // close ends the plugins. The monitor must have been closed before.
