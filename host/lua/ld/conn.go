@@ -2,6 +2,7 @@ package ld
 
 import (
 	"fmt"
+	"strings"
 
 	lua "github.com/yuin/gopher-lua"
 
@@ -23,7 +24,7 @@ func (a *api) udp(L *lua.LState) int {
 }
 
 func (a *api) connected(L *lua.LState, o *settings, d dialing) int {
-	d.host, d.port = L.CheckString(1), L.CheckInt(2)
+	d.host, d.port = strings.Trim(L.CheckString(1), "[]"), L.CheckInt(2)
 	if d.port < 1 || d.port > 65535 {
 		L.ArgError(2, "a port from 1 to 65535 expected")
 	}

@@ -60,11 +60,17 @@ func set(L *lua.LState, t *lua.LTable, functions map[string]lua.LGFunction) *lua
 	return t
 }
 
+// addressArgs are the first of a call's arguments: they say where to look.
+const addressArgs = 4
+
 // run is what belongs to the call under way. It ends with the call.
 func (a *api) run() *run {
 	if a.current == nil {
 		r := &run{call: a.state.Call, tape: tapeOf(a.state.Call.Ctx), streams: map[*stream]struct{}{}}
 		a.current = r
+		if r.tape != nil && len(r.call.Args) > addressArgs {
+			r.tape.args = slices.Clone(r.call.Args[addressArgs:])
+		}
 		r.call.OnEnd(func() {
 			for s := range r.streams {
 				s.close()

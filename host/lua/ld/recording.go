@@ -20,7 +20,7 @@ import (
 //	target tcp 10.0.0.11:6379
 //	virtual 192.0.2.10:6379
 //	option role master
-//	arg 192.0.2.10
+//	arg --strict
 //	verdict down l7-status "role slave, want master"
 //	weight 20
 //	send 1 "INFO\r\n"
@@ -29,7 +29,7 @@ import (
 type Recording struct {
 	Target  sdk.Target
 	Options sdk.Options
-	Args    []string
+	Args    []string // those behind the addresses
 	// Want is the verdict to expect; its phases and transcript play no part, nor does an empty reason.
 	Want      sdk.Verdict
 	Exchanges []Exchange

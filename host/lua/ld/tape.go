@@ -29,6 +29,7 @@ type Tape struct {
 	at        int // the next one to replay
 	diverged  *Divergence
 	room      int // bytes that may still be recorded
+	args      []string
 }
 
 // maxTape bounds what one recording holds, in bytes.
@@ -44,6 +45,9 @@ func Replay(exchanges []Exchange) *Tape {
 
 // Exchanges are those recorded so far.
 func (t *Tape) Exchanges() []Exchange { return t.exchanges }
+
+// Args are those of the script behind the addresses; known when it has asked for something.
+func (t *Tape) Args() []string { return t.args }
 
 // Divergence says where a script did something else than the recording has.
 type Divergence struct {
