@@ -38,7 +38,7 @@ const (
 
 // protocols are the libraries of the protocols that plugins speak.
 var protocols = []string{
-	xNet, miekgDNS, "github.com/emersion/go-imap", "github.com/go-ldap/ldap/v3", "github.com/go-sql-driver/mysql",
+	xNet, miekgDNS, "github.com/emersion/go-imap", "github.com/go-ldap/ldap/v3", "github.com/go-asn1-ber/asn1-ber", "github.com/go-sql-driver/mysql",
 	"github.com/jackc/pgx/v5", "github.com/jlaffaye/ftp", "github.com/sijms/go-ora/v2", "layeh.com/radius",
 }
 
