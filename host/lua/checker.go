@@ -41,9 +41,9 @@ type Options struct {
 }
 
 // New makes the check of scripts. It is an sdk.Preparer too. The first call of the process
-// sets lua.MaxArrayIndex of gopher-lua, for good and for all who use it.
+// sets MaxArrayIndex and CompatVarArg of gopher-lua, for good and for all who use it.
 func New(o Options) sdk.Checker {
-	lower()
+	settings()
 	return &checker{options: o}
 }
 

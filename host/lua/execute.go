@@ -22,7 +22,7 @@ func (r *run) execute(s *state, proto *lua.FunctionProto) (v sdk.Verdict, values
 	L.Push(s.tail)
 	err := L.PCall(3, 1, nil)
 	if err == nil {
-		for _, a := range r.call.Args {
+		for _, a := range r.call.Args { // "...", as arg has them
 			L.Push(lua.LString(a))
 		}
 		err = L.PCall(len(r.call.Args), lua.MultRet, nil)

@@ -10,10 +10,14 @@ import (
 	"github.com/ldirectord/ldirectord/host/lua/ld"
 )
 
-// lower makes arrays end early: one assignment far beyond the end fills all that is between, in
-// one instruction. The variable is gopher-lua's own and of the whole process; what it does
-// beyond is to keep elements as it keeps those of other keys.
-var lower = sync.OnceFunc(func() { lua.MaxArrayIndex = maxArray })
+// settings sets two variables of gopher-lua, which are of the whole process.
+//
+// Arrays end early: one assignment far beyond the end fills all that is between, in one
+// instruction. What is beyond maxArray is kept like other keys are.
+//
+// Functions that take "..." have no local arg, which Lua 5.1 calls deprecated and 5.2 removed: it
+// would hide the script's arguments.
+var settings = sync.OnceFunc(func() { lua.MaxArrayIndex, lua.CompatVarArg = maxArray, false })
 
 // state is a Lua state with the libraries open. It outlives a run when that left it as it was:
 // the globals of a run are gone with its environment, and the libraries are compared.
@@ -42,7 +46,7 @@ type content struct {
 }
 
 func newState() *state {
-	lower()
+	settings()
 	L := lua.NewState(lua.Options{
 		CallStackSize: maxDepth, RegistrySize: 1024, RegistryGrowStep: 1024, RegistryMaxSize: maxValues, SkipOpenLibs: true,
 	})
@@ -156,8 +160,15 @@ func (s *state) begin(r *run) {
 		for _, e := range s.globals {
 			t.RawSetString(e.key, e.value)
 		}
+		t.RawSetString("arg", lua.LFalse) // the last entry
 		s.env = contentOf(t)
 	}
+	args := s.L.CreateTable(len(r.call.Args), 0)
+	for _, a := range r.call.Args {
+		args.Append(lua.LString(a))
+	}
+	s.env.entries[len(s.env.entries)-1].value = args
+	s.env.table.RawSetString("arg", args)
 	s.L.Env = s.env.table
 	s.L.SetContext(r)
 	s.api.Call = &r.call
