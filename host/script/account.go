@@ -25,7 +25,7 @@ func accountOf(name string) (account, error) {
 	}
 	u, err := user.Lookup(name)
 	if err != nil {
-		return account{}, fmt.Errorf("externaluser: %w", err)
+		return account{}, err
 	}
 	ids, err := u.GroupIds()
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 // hunter finds processes that have left the session of their check, by the mark in the
 // environment that they were started with. One look at all processes serves all who wait.
 type hunter struct {
-	looking sync.Mutex // held during a look
-	mu      sync.Mutex // guards over
-	over    map[string]bool
+	looking sync.Mutex     // held during a look
+	mu      sync.Mutex     // guards over
+	over    map[string]int // by mark: the process that is spared, or 0
 }
 
-// end kills what carries mark. It returns after a whole look that began after the call, and
-// that found nothing more.
-func (h *hunter) end(mark string) {
+// end kills what carries mark, the process spare excepted. It returns after a whole look that began
+// after the call, and that found nothing more.
+func (h *hunter) end(mark string, spare int) {
 	h.mu.Lock()
 	if h.over == nil {
-		h.over = map[string]bool{}
+		h.over = map[string]int{}
 	}
-	h.over[mark] = true
+	h.over[mark] = spare
 	h.mu.Unlock()
 
 	h.looking.Lock()
@@ -32,7 +32,7 @@ func (h *hunter) end(mark string) {
 	marks := h.over
 	h.over = nil
 	h.mu.Unlock()
-	if !marks[mark] {
+	if _, ours := marks[mark]; !ours {
 		return // another's look, which began later, was for us too
 	}
 	const rounds = 5 // who forks faster than that gets away
@@ -44,7 +44,7 @@ func (h *hunter) end(mark string) {
 }
 
 // killMarked kills all processes with one of the marks, and reports whether there were any.
-func killMarked(marks map[string]bool) bool {
+func killMarked(marks map[string]int) bool {
 	environs, _ := filepath.Glob("/proc/[0-9]*/environ") // fails on bad patterns alone
 	found := false
 	for _, path := range environs {
@@ -53,7 +53,7 @@ func killMarked(marks map[string]bool) bool {
 			continue
 		}
 		env, err := os.ReadFile(path)
-		if err != nil || !carries(env, marks) {
+		if err != nil || !carries(env, marks, pid) {
 			continue
 		}
 		found = killStillMarked(pid, path, marks) || found
@@ -63,21 +63,22 @@ func killMarked(marks map[string]bool) bool {
 
 // killStillMarked takes hold of the process before it looks again: what it kills is what it saw,
 // not who has the number later.
-func killStillMarked(pid int, path string, marks map[string]bool) bool {
+func killStillMarked(pid int, path string, marks map[string]int) bool {
 	one, err := os.FindProcess(pid)
 	if err != nil {
 		return false
 	}
 	defer one.Release()
 	env, err := os.ReadFile(path)
-	return err == nil && carries(env, marks) && one.Kill() == nil
+	return err == nil && carries(env, marks, pid) && one.Kill() == nil
 }
 
-func carries(env []byte, marks map[string]bool) bool {
+func carries(env []byte, marks map[string]int, pid int) bool {
 	at := bytes.Index(env, []byte(marker))
 	if at < 0 || at > 0 && env[at-1] != 0 {
 		return false
 	}
 	mark, _, _ := bytes.Cut(env[at:], []byte{0})
-	return marks[string(mark)]
+	spare, over := marks[string(mark)]
+	return over && pid != spare
 }

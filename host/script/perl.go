@@ -149,12 +149,16 @@ func (s *perlScript) call(slot *slot, t sdk.Target, budget time.Duration, deadli
 	last := i.speech.line()
 	switch {
 	case err == nil:
+		if got.word == "late" { // what the script started in vain goes, the interpreter stays
+			s.checker.launcher.hunt.end(i.mark, i.pid)
+		}
 		slot.renew(s.checker)
 		return s.judge(got, budget, last)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.checker.launcher.later(slot.without().discard)
 		return late(budget, last)
 	case errors.Is(err, errEnded):
+		i.within(time.Until(deadline)) // it may have become another program
 		slot.without().discard()
 		last = i.speech.line() // the reading has ended
 		return sdk.DownWith(sdk.CodeStatus, "%v: %s%s", errEnded, howEnded(i.err), said(last))

@@ -170,7 +170,7 @@ func (p *process) end(grace time.Duration) {
 		p.within(grace)
 	}
 	p.signal(syscall.SIGKILL)
-	p.launcher.hunt.end(p.mark)
+	p.launcher.hunt.end(p.mark, 0)
 	<-p.exited
 }
 

@@ -21,7 +21,7 @@ sub leave {
     my ($status) = @_;
     CORE::exit($status) if !$calling || $$ != $worker;
     no warnings;
-    $code = $status + 0;
+    $code = $status + 0 if !defined $code;    # the first counts, if an eval has swallowed it
     last LD_CALL;
 }
 
@@ -30,6 +30,7 @@ BEGIN { *CORE::GLOBAL::exit = sub (;$) { LD::Worker::leave(@_ ? $_[0] : 0) } }
 my $fine = eval { require Time::HiRes; 1 };
 my %scripts;    # by file: its version, its sub or what is wrong with it, its package, its data
 my $packages = 0;
+my @standard;    # copies of the standard files: a script may close its own
 
 sub version {
     my ($file) = @_;
@@ -78,6 +79,12 @@ sub script {
     return $scripts{$file} = $new;
 }
 
+sub restore {
+    open STDIN, '<&', $standard[0];
+    open STDOUT, '>&', $standard[1];
+    open STDERR, '>&', $standard[2];
+}
+
 sub call {
     my ($ms, $file, @args) = @_;
     $! = 0;
@@ -88,6 +95,7 @@ sub call {
         no strict 'refs';
         open *{"$script->{package}::DATA"}, '<', \$script->{data};
     }
+    restore();
     my ($late, $fell, $died) = (0, 0, '');
     local ($/, $\, $,) = ("\n", undef, undef);
     local $_;
@@ -128,6 +136,9 @@ sub serve {
     open my $answers, '>&=', 4 or die "answers: $!";
     fcntl $_, F_SETFD, FD_CLOEXEC for $requests, $answers;
     open STDIN, '<', '/dev/null' or die "/dev/null: $!";
+    open $standard[0], '<&', \*STDIN or die "standard input: $!";
+    open $standard[1], '>&', \*STDOUT or die "standard output: $!";
+    open $standard[2], '>&', \*STDERR or die "standard error: $!";
     my $pending = '';
     syswrite $answers, "ready\n";
     while (1) {
@@ -145,7 +156,7 @@ sub serve {
         select STDOUT;
         STDOUT->flush;
         STDERR->flush;
-        syswrite STDERR, "\0$id\n";
+        syswrite $standard[2], "\0$id\n";
         syswrite $answers, "$id $word " . encode($text) . "\n";
     }
 }

@@ -67,8 +67,12 @@ func load(ctx context.Context, loader *config.Loader, path string) (*config.Conf
 	if err != nil {
 		return nil, err
 	}
-	cfg.Warnings = append(cfg.Warnings, idleDirectives(cfg)...)
+	errs, warnings := scriptProblems(cfg)
+	cfg.Warnings = append(append(cfg.Warnings, idleDirectives(cfg)...), warnings...)
 	slices.SortStableFunc(cfg.Warnings, func(a, b config.Problem) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
+	if len(errs) > 0 {
+		return nil, &config.Errors{Problems: errs, Warnings: cfg.Warnings}
+	}
 	return cfg, nil
 }
 
