@@ -31,7 +31,7 @@ const (
 	exitUnknown = 3 // it cannot be told, or nothing is checked
 )
 
-var errProbeUsage = errors.New("usage: ldirectord [configfile] probe [--json] [--connect] [--line NUMBER] VIRTUAL REAL")
+var errProbeUsage = errors.New("usage: ldirectord [configfile] probe [--json] [--connect] [--line NUMBER] [--record FILE [--secrets]] VIRTUAL REAL")
 
 // probeOrder is a command line of `probe`.
 type probeOrder struct {
@@ -39,6 +39,7 @@ type probeOrder struct {
 	line          int  // of the configuration; 0: any
 	connect       bool // of checktype = N, the connect check
 	machine       bool
+	recordOrder
 }
 
 func parseProbe(args []string) (probeOrder, error) {
@@ -48,10 +49,12 @@ func parseProbe(args []string) (probeOrder, error) {
 	flags.BoolVar(&o.machine, "json", false, "")
 	flags.BoolVar(&o.connect, "connect", false, "")
 	flags.IntVar(&o.line, "line", 0, "")
+	flags.StringVar(&o.path, "record", "", "")
+	flags.BoolVar(&o.secrets, "secrets", false, "")
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("%w\n%w", err, errProbeUsage)
 	}
-	if flags.NArg() != 2 {
+	if flags.NArg() != 2 || o.secrets && o.path == "" {
 		return o, errProbeUsage
 	}
 	o.virtual, o.real = flags.Arg(0), flags.Arg(1)
@@ -94,8 +97,13 @@ func (a *app) probe() int {
 		return exitConfig
 	}
 	report := found.report()
-	if found.check != nil {
-		take(&report, found.redact(k.once(ctx, *found.check)))
+	if found.check != nil || order.path != "" {
+		v, err := order.run(ctx, k, found)
+		if err != nil {
+			a.complain("%v", err)
+			return exitUnknown
+		}
+		take(&report, found.redact(v))
 	}
 	return a.printProbe(report, order.machine)
 }

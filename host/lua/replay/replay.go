@@ -138,7 +138,7 @@ func describe(v sdk.Verdict) string {
 
 // ErrSecret says that a recording would hold something made of a secret.
 var ErrSecret = errors.New("the script sends something that it makes of a secret option, such as a hash or base64, " +
-	"which a recording without the secret cannot hold")
+	"which a recording without the secret cannot hold (with --secrets it does)")
 
 // Record runs a check of external-lua and records it. Unless keep is set, the values of the secret
 // options are replaced by stars everywhere in it, and it is tried whether the recording plays
