@@ -22,6 +22,7 @@ log_path = /box/dovecot.log
 mail_location = maildir:/box/mail
 first_valid_uid = 1
 auth_mechanisms = plain %[3]s
+auth_failure_delay = 0
 disable_plaintext_auth = no
 ssl = yes
 ssl_cert = </box/cert.pem
@@ -47,6 +48,10 @@ service pop3-login {
 }
 service anvil {
 	chroot =
+	# who guessed wrong waits longer and longer
+	unix_listener anvil-auth-penalty {
+		mode = 0
+	}
 }
 service stats {
 	chroot =
@@ -75,17 +80,18 @@ func startDovecot(t *testing.T, ways string) (plain, secure netip.AddrPort) {
 			"/box/cert.pem":     string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
 			"/box/key.pem":      string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
 		},
-		Listens: []netip.AddrPort{plain, secure, netip.AddrPortFrom(netip.IPv6Loopback(), plain.Port())},
+		Listens: []netip.AddrPort{plain, secure, on6(plain), on6(secure)},
 	}.Start(t)
 	return plain, secure
 }
+
+func on6(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(netip.IPv6Loopback(), a.Port()) }
 
 // TestDovecot logs in on a real server in every way.
 func TestDovecot(t *testing.T) {
 	for _, ways := range []string{"", "apop", "cram-md5"} {
 		t.Run(ways, func(t *testing.T) {
 			plain, secure := startDovecot(t, ways)
-			plain6 := netip.AddrPortFrom(netip.IPv6Loopback(), plain.Port())
 			right := sdk.Options{"login": "alice", "passwd": "sesame"}
 			for _, c := range []struct {
 				service string
@@ -94,13 +100,15 @@ func TestDovecot(t *testing.T) {
 				want    string
 			}{
 				{"pop", plain, nil, "up "},
-				{"pop", plain6, right, "up "},
+				{"pop", on6(plain), right, "up "},
 				{"pop", plain, right, "up "},
 				{"pop", plain, sdk.Options{"login": "alice", "passwd": "sesame", "starttls": "yes"}, "up "},
 				{"pop", plain, sdk.Options{"login": "alice", "passwd": "sesame", "auth": "user"}, "up "},
 				{"pop", plain, sdk.Options{"login": "alice", "passwd": "wrong"}, "down l7-auth"},
 				{"pops", secure, nil, "up "},
 				{"pops", secure, right, "up "},
+				{"pops", on6(secure), right, "up "},
+				{"pops", secure, sdk.Options{"login": "alice", "passwd": "wrong"}, "down l7-auth"},
 				{"pops", secure, sdk.Options{"tls-verify": "yes"}, "down l6-tls"},
 				{"pops", plain, nil, "down l6-tls"},
 			} {
