@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,8 +124,15 @@ func TestRedirect(t *testing.T) {
 	try(t, sdktest.TCP(standIn{prologue: redirect(healthy.String())}.serve), rightOptions(), slow, "up")
 	stop()
 	try(t, sdktest.TCP(standIn{prologue: redirect(healthy.String())}.serve), rightOptions(), slow, "down l4-refused")
-	circle := func(conn net.Conn) { standIn{prologue: redirect(conn.LocalAddr().String())}.serve(conn) }
+	var turns atomic.Int32
+	circle := func(conn net.Conn) {
+		turns.Add(1)
+		standIn{prologue: redirect(conn.LocalAddr().String())}.serve(conn)
+	}
 	try(t, sdktest.TCP(circle), rightOptions(), slow, "down l7-protocol: more than 3 redirects")
+	if n := turns.Load(); n != 2*4 { // both families
+		t.Errorf("%d connections", n)
+	}
 }
 
 // TestBounds: what a server says does not decide how much is read and computed.
