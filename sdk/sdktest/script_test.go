@@ -118,11 +118,7 @@ func TestScriptTLS(t *testing.T) {
 	web.StartTLS()
 	defer web.Close()
 	s := parsed(t, "line\ntls\nsend \"220 safe\"\nline", &tls.Config{Certificates: web.TLS.Certificates})
-	raw := meet(t, s)()
-	if _, err := io.WriteString(raw, "STARTTLS\n"); err != nil {
-		t.Fatal(err)
-	}
-	c := tls.Client(raw, &tls.Config{InsecureSkipVerify: true})
+	c := tls.Client(&eager{meet(t, s)(), "STARTTLS\n"}, &tls.Config{InsecureSkipVerify: true})
 	got := make([]byte, 8)
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != "220 safe" {
 		t.Errorf("got %q, %v", got, err)
@@ -134,6 +130,20 @@ func TestScriptTLS(t *testing.T) {
 	if got := s.received(); got != "STARTTLS\nQUIT\n" {
 		t.Errorf("it received %q", got)
 	}
+}
+
+// eager sends its head together with the first bytes of the handshake.
+type eager struct {
+	net.Conn
+	head string
+}
+
+func (e *eager) Write(p []byte) (int, error) {
+	both := append([]byte(e.head), p...)
+	head := len(e.head)
+	e.head = ""
+	n, err := e.Conn.Write(both)
+	return max(n-head, 0), err
 }
 
 func TestScriptIsRefused(t *testing.T) {
