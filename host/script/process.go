@@ -48,6 +48,7 @@ func (l *launcher) close(done <-chan struct{}) {
 			s.close()
 		}
 	}
+	l.starters = [2]*starter{}
 }
 
 func (l *launcher) starter(confined bool) (*starter, error) {
