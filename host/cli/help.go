@@ -36,6 +36,16 @@ One check
     --line N     of several checks of one real server, that of line N
     --json       for machines
 
+Maintenance
+  maintenance on REAL [--reason TEXT]
+                 take a real server out of service within a second, by a file in
+                 maintenancedir: ADDRESS, ADDRESS:PORT, or a host name for either
+  maintenance off REAL
+                 and back: it returns when its check says up
+  maintenance list
+                 who is in maintenance, why, and since when
+    --json       for machines
+
 Check plugins
   plugins        list those in every directory that is searched, and what speaks
                  against one; exit code 1 when one cannot be used, or there are

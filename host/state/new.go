@@ -171,7 +171,11 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 		r.maintenance = s.maintenance.reason(r)
 		r.conform(v, got, before)
 		if change := difference(got, present, r.value, r.in); change != 0 {
-			ts = append(ts, c.serverTransition(v, r, change))
+			why := c
+			if r.maintenance != "" {
+				why.reason = "maintenance: " + r.maintenance
+			}
+			ts = append(ts, why.serverTransition(v, r, change))
 		}
 		for _, w := range r.watches {
 			s.weighed(w)

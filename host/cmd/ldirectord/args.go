@@ -23,7 +23,7 @@ type invocation struct {
 var oldCommands = []string{"start", "stop", "restart", "try-restart", "reload", "force-reload", "status"}
 
 // newCommands keep the shape of the old ones: ldirectord [options] [configfile] COMMAND.
-var newCommands = []string{"run", "configtest", "probe", "plugins", "lua", "help"}
+var newCommands = []string{"run", "configtest", "probe", "maintenance", "plugins", "lua", "help"}
 
 var errUsage = errors.New("usage: ldirectord [-d|--debug] [--dry-run] [--] [configfile] COMMAND (`ldirectord help` lists the commands)")
 

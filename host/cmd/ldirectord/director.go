@@ -8,12 +8,14 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ldirectord/ldirectord/config"
 	"github.com/ldirectord/ldirectord/host/control"
 	"github.com/ldirectord/ldirectord/host/daemon"
 	"github.com/ldirectord/ldirectord/host/engine"
+	"github.com/ldirectord/ldirectord/host/maintenance"
 	"github.com/ldirectord/ldirectord/host/monitor"
 	"github.com/ldirectord/ldirectord/host/notify"
 	"github.com/ldirectord/ldirectord/host/plugin"
@@ -26,27 +28,28 @@ import (
 
 // director is the running daemon: the parts, wired.
 type director struct {
-	paths     daemon.Paths
-	path      string // of the configuration, absolute
-	dryRun    bool
-	began     time.Time
-	log       *slog.Logger
-	kinds     *kinds
-	loader    *config.Loader
-	table     lvs.Controller
-	counters  func(context.Context) (control.Counters, error)
-	monitor   *monitor.Monitor
-	commands  *notify.FallbackCommands
-	callbacks *notify.Callbacks
-	others    *daemon.Others // of execute; nil in a dry run
-	memory    *store.Writer  // nil in a dry run
+	paths       daemon.Paths
+	path        string // of the configuration, absolute
+	dryRun      bool
+	began       time.Time
+	log         *slog.Logger
+	kinds       *kinds
+	loader      *config.Loader
+	table       lvs.Controller
+	counters    func(context.Context) (control.Counters, error)
+	monitor     *monitor.Monitor
+	commands    *notify.FallbackCommands
+	callbacks   *notify.Callbacks
+	maintenance *maintenance.Watcher
+	others      *daemon.Others // of execute; nil in a dry run
+	memory      *store.Writer  // nil in a dry run
 
 	remembered store.Content // what the state file held at the start
 	engine     *engine.Engine
 	server     *control.Server
 
-	reloading sync.Mutex // one reload at a time: reading and taking over belong together; guards current
-	current   *config.Config
+	reloading sync.Mutex // one reload at a time: reading and taking over belong together
+	current   atomic.Pointer[config.Config]
 
 	mu          sync.Mutex // guards the next two
 	reloaded    time.Time
@@ -72,7 +75,7 @@ func (d *director) open() (closer func(), err error) {
 // begin starts everything. It returns when the table is programmed. What can fail is done
 // before the engine touches the table; after an error abandon ends what runs.
 func (d *director) begin(ctx context.Context, cfg *config.Config, background bool) error {
-	d.current = cfg
+	d.current.Store(cfg)
 	if err := d.occupy(background); err != nil {
 		return err
 	}
@@ -87,12 +90,14 @@ func (d *director) begin(ctx context.Context, cfg *config.Config, background boo
 		d.memory.Names(d.loader.Last)
 		remember = d.memory.Remember
 	}
+	d.maintenance = d.watchMaintenance()
 	started, err := engine.Start(ctx, cfg, engine.Options{
 		Controller:    d.table,
 		Monitor:       d.monitor,
 		Sinks:         []engine.Sink{d.commands},
 		Log:           d.log,
 		Memory:        d.remembered.Memory,
+		Maintenance:   d.maintenance.First(ctx),
 		MemoryChanged: remember,
 	})
 	if err != nil {
@@ -215,7 +220,7 @@ func (d *director) Reload(ctx context.Context) error {
 
 // took makes cfg the current configuration. The caller holds reloading.
 func (d *director) took(cfg *config.Config) {
-	d.current = cfg
+	d.current.Store(cfg)
 	if d.memory != nil {
 		d.memory.Names(d.loader.Last)
 	}
@@ -227,7 +232,7 @@ func (d *director) along() {
 	if d.others == nil {
 		return
 	}
-	d.others.Set(slices.DeleteFunc(slices.Clone(d.current.Global.Execute), func(name string) bool {
+	d.others.Set(slices.DeleteFunc(slices.Clone(d.current.Load().Global.Execute), func(name string) bool {
 		itself := config.Instance(name) == d.paths.Instance
 		if itself {
 			d.log.Warn("execute names the configuration itself: ignored", "configuration", name)

@@ -4,7 +4,7 @@ import "github.com/ldirectord/ldirectord/config"
 
 // idle are directives that are read and checked, but that this version does not act on.
 var idle = []string{
-	"maintenancedir", "monitorfile",
+	"monitorfile",
 	"emailalert", "emailalertfrom", "emailalertfreq", "emailalertstatus", "smtp",
 	"notifycommand", "webhook",
 }

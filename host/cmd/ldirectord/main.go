@@ -71,6 +71,7 @@ func (a *app) main() int {
 		"configtest":   a.configtest,
 		"plugins":      a.plugins,
 		"probe":        a.probe,
+		"maintenance":  a.maintain,
 		"lua":          a.luaCommand,
 		"help":         a.help,
 	}

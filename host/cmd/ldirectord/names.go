@@ -30,12 +30,13 @@ func (d *director) watchNames(ctx context.Context) {
 func (d *director) resolveAgain(ctx context.Context) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	waiting := unresolved(d.current)
+	current := d.current.Load()
+	waiting := unresolved(current)
 	if waiting == 0 {
 		return
 	}
 	cfg, err := load(ctx, d.loader, d.path)
-	if err != nil || cfg.Digest != d.current.Digest || unresolved(cfg) >= waiting {
+	if err != nil || cfg.Digest != current.Digest || unresolved(cfg) >= waiting {
 		return
 	}
 	if err := d.engine.Reload(ctx, cfg); err != nil {

@@ -191,6 +191,7 @@ func (d *director) wait(signals *signals) {
 	defer background.Wait()
 	background.Go(func() { d.watchNames(signals.ctx) })
 	background.Go(func() { d.watchFile(signals.ctx) })
+	background.Go(func() { d.maintenance.Run(signals.ctx) })
 	for {
 		select {
 		case <-signals.ctx.Done():

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"os"
 	"time"
-
-	"github.com/ldirectord/ldirectord/config"
 )
 
 // fileWatch notices that a file has other content than before. Time stamps say nothing to it:
@@ -44,7 +42,7 @@ func lookEvery(checkInterval time.Duration) time.Duration {
 // watchFile reads the configuration again when it has changed on disk, with autoreload = yes,
 // and runs the callback. It ends with ctx.
 func (d *director) watchFile(ctx context.Context) {
-	cfg := d.config()
+	cfg := d.current.Load()
 	w := fileWatch{path: d.path, known: cfg.Digest, seen: cfg.Digest}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -58,26 +56,19 @@ func (d *director) watchFile(ctx context.Context) {
 		if w.look() {
 			d.changed(ctx, w.known)
 		}
-		cfg = d.config()
+		cfg = d.current.Load()
 	}
 }
 
 // changed does what the configuration asks for after a change of its file. It is not read again
 // if somebody had it read already.
 func (d *director) changed(ctx context.Context, content [sha256.Size]byte) {
-	cfg := d.config()
+	cfg := d.current.Load()
 	d.log.Info("Configuration file has changed on disk", "file", d.path)
 	if cfg.Global.AutoReload && cfg.Digest != content {
 		_ = d.Reload(ctx) // its result is in the log and the status
 	}
-	if command := d.config().Global.Callback; command != "" {
+	if command := d.current.Load().Global.Callback; command != "" {
 		d.callbacks.Changed(command, d.path)
 	}
-}
-
-// config returns the current configuration.
-func (d *director) config() *config.Config {
-	d.reloading.Lock()
-	defer d.reloading.Unlock()
-	return d.current
 }
