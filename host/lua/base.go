@@ -51,9 +51,7 @@ func setMetatable(L *lua.LState) int {
 
 func rawSet(L *lua.LState) int {
 	t, k, v := L.CheckTable(1), L.CheckAny(2), L.CheckAny(3)
-	if k == lua.LNumber(lua.MaxArrayIndex) {
-		tooLong(L)
-	}
+	assign(L, t, k)
 	L.RawSet(t, k, v)
 	L.SetTop(1)
 	return 1

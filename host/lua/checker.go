@@ -51,6 +51,7 @@ type checker struct {
 	options Options
 	scripts scripts
 	watch   watch
+	turns   turns
 	states  sync.Pool // of *state
 }
 
@@ -157,7 +158,7 @@ func (c *checker) run(ctx context.Context, s *script, t sdk.Target, options sdk.
 			}
 		}()
 	}
-	r := newRun(ctx, &c.watch, c.options.Log, t)
+	r := c.newRun(ctx, t)
 	defer r.end()
 	r.call.Options, r.call.Args, r.call.Dial = options, args, c.options.Dial
 	for _, secret := range []string{"passwd", "secret"} {

@@ -1,6 +1,9 @@
 package lua
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // What one run of a script may use. Reaching one of these ends it with Unknown: it says nothing
 // of the real server.
@@ -19,11 +22,14 @@ const (
 	maxLine    = 1024     // bytes of such a line
 )
 
+// heavyTime is how long a run may compute before it counts as heavy: see turns.
+const heavyTime = 5 * time.Millisecond
+
 // The bounds on the memory of all scripts together, in bytes of the daemon's heap: see watch.
 const (
-	suspectAfter = 8 << 20  // what a run may allocate before it is looked at
-	growth       = 96 << 20 // of the heap, garbage included, at which a collection is forced
-	held         = 48 << 20 // of the heap after a collection at which scripts are ended
+	heavyAfter = 1 << 20  // what a run may allocate before it counts as heavy
+	growth     = 96 << 20 // of the heap, garbage included, at which a collection is forced
+	held       = 48 << 20 // of the heap after a collection at which scripts are ended
 )
 
 // limit is the cause with which a run ends that has reached one.

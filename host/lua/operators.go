@@ -83,16 +83,36 @@ func concatMeta(L *lua.LState, left, right lua.LValue) lua.LValue {
 	return v
 }
 
-// index looks at the key of an assignment. Beyond lua.MaxArrayIndex elements would no longer
-// count for the length of an array, so an array that gets there is refused. Other large numbers
-// are keys like any other.
+// farIndex is from where on indexes are looked at.
+const farIndex = 4096
+
+// index looks at the key of an assignment, and if it knows it the table, before it is made.
 func index(L *lua.LState) int {
-	k := L.Get(1)
+	t, _ := L.Get(2).(*lua.LTable)
+	assign(L, t, L.Get(1))
 	L.SetTop(1)
+	return 1
+}
+
+// assign looks at the key of an assignment to t, which may be nil. Beyond lua.MaxArrayIndex
+// elements would no longer count for the length of an array, so an array that gets there is
+// refused. Other large numbers are keys like any other. A jump far beyond the end of an array makes all
+// that is between, and it grows by a quarter at a time: each copy counts.
+func assign(L *lua.LState, t *lua.LTable, key lua.LValue) {
+	k, ok := key.(lua.LNumber)
+	if !ok || k < farIndex || k > lua.LNumber(lua.MaxArrayIndex) {
+		return
+	}
 	if k == lua.LNumber(lua.MaxArrayIndex) {
 		tooLong(L)
 	}
-	return 1
+	n := 0
+	if t != nil {
+		n = t.Len()
+	}
+	if jump := int(k) - n; jump > farIndex {
+		reserve(L, 5*16*jump)
+	}
 }
 
 func tooLong(L *lua.LState) {

@@ -2,6 +2,7 @@ package lua
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/yuin/gopher-lua/ast"
 )
@@ -20,11 +21,11 @@ func (e *nestingError) Error() string {
 // that no library function stands for:
 //
 //	a .. b .. c   becomes   (concat)(a, b, c)
-//	t[k] = v      becomes   t[(index)(k)] = v, unless k is a constant
+//	t[k] = v      becomes   t[(index)(k, t)] = v, unless k is a string, or a small number
+//	{[k] = v}     becomes   {[(index)(k)] = v}, likewise
 //	return f(x)   becomes   return (tail)(f)(x)
 //
-// The second is for arrays that grow beyond lua.MaxArrayIndex, where the length operator would
-// no longer see their elements; for the third see tail.
+// For the second see assign, for the last see tail.
 func rewrite(script []ast.Stmt) (chunk []ast.Stmt, err error) {
 	w := &rewriter{}
 	defer func() {
@@ -105,13 +106,30 @@ func (w *rewriter) stmt(s ast.Stmt) {
 // target is what is assigned to.
 func (w *rewriter) target(e ast.Expr) {
 	w.expr(&e) // a name or an index: not replaced itself
-	if index, ok := e.(*ast.AttrGetExpr); ok {
-		switch index.Key.(type) {
-		case *ast.StringExpr, *ast.NumberExpr, *ast.TrueExpr, *ast.FalseExpr, *ast.NilExpr:
-		default:
-			index.Key = call(indexName, index.Key, index.Key)
-		}
+	if to, ok := e.(*ast.AttrGetExpr); ok {
+		w.key(&to.Key, to.Object)
 	}
+}
+
+// key wraps a key under which something is kept, unless it is harmless. The table is told too
+// when it is nothing but a name, which can be looked at twice.
+func (w *rewriter) key(key *ast.Expr, table ast.Expr) {
+	switch k := (*key).(type) {
+	case *ast.StringExpr, *ast.TrueExpr, *ast.FalseExpr, *ast.NilExpr:
+		return
+	case *ast.NumberExpr:
+		if len(k.Value) < 4 && strings.Trim(k.Value, "0123456789") == "" {
+			return
+		}
+	case *ast.FuncCallExpr:
+		k.AdjustRet = true
+	}
+	if name, ok := table.(*ast.IdentExpr); ok {
+		again := *name
+		*key = call(indexName, *key, *key, &again)
+		return
+	}
+	*key = call(indexName, *key, *key)
 }
 
 // tail wraps what is called in a tail call.
@@ -153,7 +171,9 @@ func (w *rewriter) expr(e *ast.Expr) {
 		w.expr(&x.Key)
 	case *ast.TableExpr:
 		for _, f := range x.Fields {
-			w.optional(&f.Key)
+			if w.optional(&f.Key); f.Key != nil {
+				w.key(&f.Key, nil)
+			}
 			w.expr(&f.Value)
 		}
 	case *ast.FuncCallExpr:

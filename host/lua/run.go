@@ -35,8 +35,10 @@ type run struct {
 	done   <-chan struct{}
 	call   ld.Call
 	watch  *watch
+	turns  *turns
 	log    *slog.Logger
 
+	begun time.Time
 	ended bool   // done is closed, and that was seen: not one instruction more
 	count uint32 // instructions
 	depth int    // of coroutines that resume one another
@@ -44,17 +46,23 @@ type run struct {
 	lines int    // logged
 	last  string // line logged
 
-	looked  time.Time     // last
-	allocs  uint64        // of the process, then
-	size    atomic.Uint64 // allocated since the watch last settled, at most
-	suspect bool          // known to the watch
-	sample  [2]metrics.Sample
+	looked time.Time     // last
+	allocs uint64        // of the process, then
+	size   atomic.Uint64 // allocated since the watch last settled, at most
+	busy   time.Duration // computing
+	heavy  bool          // known to watch and turns
+	sample [2]metrics.Sample
+
+	turn   time.Time     // when the turn began that it has or had
+	seen   atomic.Int64  // last sign of it in that, in nanoseconds since 1970
+	waited time.Duration // for turns
 
 	result []lua.LValue // what exit was given
 }
 
-func newRun(ctx context.Context, w *watch, log *slog.Logger, t sdk.Target) *run {
-	r := &run{watch: w, log: log, looked: time.Now()}
+func (c *checker) newRun(ctx context.Context, t sdk.Target) *run {
+	r := &run{watch: &c.watch, turns: &c.turns, log: c.options.Log, begun: time.Now()}
+	r.looked = r.begun
 	r.Context, r.cancel = context.WithCancelCause(ctx)
 	r.done = r.Context.Done()
 	r.sample[0].Name = "/gc/heap/allocs:bytes"
@@ -66,8 +74,9 @@ func newRun(ctx context.Context, w *watch, log *slog.Logger, t sdk.Target) *run 
 // end lets go of all that the run has.
 func (r *run) end() {
 	r.call.End()
-	if r.suspect {
+	if r.heavy {
 		r.watch.forget(r)
+		r.turns.leave(r)
 	}
 	r.cancel(nil)
 }
@@ -108,18 +117,27 @@ func (r *run) check() <-chan struct{} {
 // Err implements context.Context with the cause.
 func (r *run) Err() error { return context.Cause(r.Context) }
 
-// look adds what was allocated since the last look to the run's account, and has the watch see
-// to it when that is much. More is what is about to be made.
+// look adds what was used since the last look to the run's account, has a heavy run wait for its
+// turn, and has the watch see to the memory. More is what is about to be made.
 func (r *run) look(now time.Time, more int) {
 	metrics.Read(r.sample[:])
 	allocs := r.sample[0].Value.Uint64()
 	if away := now.Sub(r.looked); r.allocs != 0 && away < awayAfter {
 		r.size.Add(allocs - r.allocs)
+		r.busy += away
+	}
+	r.heavy = r.size.Add(uint64(more)) > heavyAfter || r.busy > heavyTime || r.heavy
+	r.watch.look(r, r.sample[1].Value.Uint64()+uint64(more))
+	if r.heavy {
+		if waited := r.turns.take(r); waited > 0 {
+			r.waited += waited
+			now = time.Now()
+			metrics.Read(r.sample[:])
+			allocs = r.sample[0].Value.Uint64()
+			r.watch.look(r, r.sample[1].Value.Uint64()+uint64(more))
+		}
 	}
 	r.looked, r.allocs = now, allocs
-	if r.size.Add(uint64(more)) > suspectAfter {
-		r.watch.look(r, r.sample[1].Value.Uint64()+uint64(more))
-	}
 }
 
 // charge is ld.Call's Charge.
@@ -145,6 +163,16 @@ func (r *run) stop(why limit) { r.cancel(why) }
 func charge(L *lua.LState, bytes int) {
 	if err := runOf(L).charge(bytes); err != nil {
 		L.RaiseError("%s", err.Error())
+	}
+}
+
+// reserve is charge for what is no single value.
+func reserve(L *lua.LState, bytes int) {
+	r := runOf(L)
+	r.look(time.Now(), bytes)
+	if r.Context.Err() != nil {
+		r.ended = true
+		L.RaiseError("%s", r.Err().Error())
 	}
 }
 
@@ -189,7 +217,9 @@ func (m *meter) step(n int) {
 	if m.steps > maxSteps {
 		exceed(m.L, "one call of the string or table library did too much work")
 	}
-	if r := runOf(m.L); r.Context.Err() != nil {
+	r := runOf(m.L)
+	r.look(time.Now(), 0)
+	if r.Context.Err() != nil {
 		r.ended = true
 		m.L.RaiseError("%s", r.Err().Error())
 	}

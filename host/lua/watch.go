@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 )
 
 // watch keeps what all runs hold together within bounds. Go knows no memory of one goroutine, so
@@ -12,25 +13,31 @@ import (
 // may grow from. When it has grown by what is allowed, garbage is collected at once, while all who want to
 // grow it wait; and when that does not help, those who allocated most are ended.
 type watch struct {
-	mu       sync.Mutex
-	suspects map[*run]struct{}
-	base     uint64 // bytes of heap when the first of suspects became one
-	settled  int    // collections forced
+	mu    sync.Mutex
+	heavy map[*run]struct{}
+	base  atomic.Uint64 // bytes of heap when the first of heavy became it; 0: none is
 }
 
-// look is called by a run that has allocated much. heap is the size of the heap, and what the
-// run is about to add.
+// look is called by a run now and then. heap is the size of the heap, and what the run is about
+// to add. A heavy run stays known until it is forgotten.
 func (w *watch) look(r *run, heap uint64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !r.suspect {
-		if len(w.suspects) == 0 {
-			w.suspects = map[*run]struct{}{}
-			w.base = heap - min(heap, r.size.Load())
-		}
-		w.suspects[r], r.suspect = struct{}{}, true
+	if base := w.base.Load(); !r.heavy && (base == 0 || heap <= base+growth) {
+		return
 	}
-	if heap > w.base+growth {
+	if !r.heavy && !w.mu.TryLock() {
+		return // another sees to it, and this run is none of those to wait
+	} else if r.heavy {
+		w.mu.Lock()
+	}
+	defer w.mu.Unlock()
+	if r.heavy {
+		if len(w.heavy) == 0 {
+			w.heavy = map[*run]struct{}{}
+			w.base.Store(heap - min(heap-1, r.size.Load()))
+		}
+		w.heavy[r] = struct{}{}
+	}
+	if heap > w.base.Load()+growth && len(w.heavy) > 0 {
 		w.settle(r)
 	}
 }
@@ -38,24 +45,24 @@ func (w *watch) look(r *run, heap uint64) {
 // settle collects garbage and ends those who hold too much. w.mu is held. Another run may just
 // have done so, which the heap tells.
 func (w *watch) settle(r *run) {
-	if r.heap() <= w.base+growth-maxString {
+	base := w.base.Load()
+	if r.heap() <= base+growth-maxString {
 		return
 	}
 	runtime.GC()
-	w.settled++
 	var most uint64
-	for s := range w.suspects {
-		most = max(most, s.size.Load())
+	for h := range w.heavy {
+		most = max(most, h.size.Load())
 	}
-	if heap := r.heap(); heap > w.base+held {
-		for s := range w.suspects {
-			if s.size.Load() >= most/4 {
-				s.stop("the memory that scripts may use is used up: they may hold 48 MiB together")
+	if r.heap() > base+held {
+		for h := range w.heavy {
+			if h.size.Load() >= most/4 {
+				h.stop("the memory that scripts may use is used up: they may hold 48 MiB together")
 			}
 		}
 	}
-	for s := range w.suspects {
-		s.size.Store(suspectAfter)
+	for h := range w.heavy {
+		h.size.Store(heavyAfter)
 	}
 }
 
@@ -69,5 +76,8 @@ func (r *run) heap() uint64 {
 func (w *watch) forget(r *run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.suspects, r)
+	delete(w.heavy, r)
+	if len(w.heavy) == 0 {
+		w.base.Store(0)
+	}
 }
