@@ -44,7 +44,7 @@ const kindPerl = "external-perl"
 
 // planned are the services and check types of ldirectord(8) that this version cannot run yet.
 var planned = []string{
-	"ftp", "mysql", "pgsql", "radius", "sip",
+	"ftp", "radius", "sip",
 }
 
 // shipped are the services whose plugins belong to every installation.
@@ -52,6 +52,7 @@ var shipped = []string{
 	"http", "https", "http_proxy", "dns", "simpletcp", "smtp", "submission", "pop", "pops", "nntp",
 	"oracle",
 	"imap", "imaps", "ldap", "ldaps",
+	"mysql", "pgsql",
 }
 
 // kinds are the checks that can be run: the plugins of the directories, and the built-in
