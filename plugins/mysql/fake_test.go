@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"encoding/pem"
@@ -30,10 +31,14 @@ func packet(seq byte, body string) string {
 const challenge = "abcdefghijklmnopqrst"
 
 // hello is the greeting of a server that wants this way to log in.
-func hello(plugin string) string {
-	const flags = driverFlags
+func hello(plugin string) string { return greet(plugin, driverFlags) }
+
+// helloTLS is that of one that offers TLS.
+func helloTLS(plugin string) string { return greet(plugin, driverFlags|canTLS) }
+
+func greet(plugin string, flags uint32) string {
 	b := "\x0a8.4.0\x00" + "\x01\x00\x00\x00" + challenge[:8] + "\x00"
-	b += string([]byte{flags & 0xff, flags >> 8 & 0xff}) + "\x2d\x02\x00" + string([]byte{flags >> 16 & 0xff, flags >> 24})
+	b += string([]byte{byte(flags), byte(flags >> 8)}) + "\x2d\x02\x00" + string([]byte{byte(flags >> 16), byte(flags >> 24)})
 	return packet(0, b+"\x15"+strings.Repeat("\x00", 10)+challenge[8:]+"\x00"+plugin+"\x00")
 }
 
@@ -114,6 +119,39 @@ func resets() sdktest.Server {
 	})
 }
 
+// asksUnderTLS is a server that asks for a password in clear text under TLS, in the words of question, and lets
+// in whoever has the right one.
+func asksUnderTLS(t *testing.T, plugin, question string) sdktest.Server {
+	t.Helper()
+	cert, err := sdktest.Certificate(1000 * time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sdktest.TCP(func(c net.Conn) {
+		_, _ = io.WriteString(c, helloTLS(plugin))
+		if p, err := readPacket(c); err != nil || p[3] != 1 || len(p) != 4+requestSize {
+			return
+		}
+		conn := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+		if p, err := readPacket(conn); err != nil || p[3] != 2 {
+			return
+		}
+		_, _ = io.WriteString(conn, packet(3, question))
+		p, err := readPacket(conn)
+		if err != nil {
+			return
+		}
+		if string(p) != packet(4, "sesame\x00") {
+			_, _ = io.WriteString(conn, failure(5, 1045, "28000", "wrong"))
+			return
+		}
+		_, _ = io.WriteString(conn, ok(5))
+		_, _ = readPacket(conn)
+		_, _ = io.WriteString(conn, result("1"))
+		_, _ = io.Copy(io.Discard, conn)
+	})
+}
+
 func publicKey(key any) string {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
@@ -143,6 +181,7 @@ func fakes(t *testing.T) map[string]fake {
 	key := func(seq byte, key any) string { return packet(seq, "\x01"+publicKey(key)) }
 	const sha2 = "caching_sha2_password"
 	change := func(plugin string) string { return packet(2, "\xfe"+plugin+"\x00"+challenge+"\x00") }
+	tlsOn := sdk.Options{"starttls": "yes"}
 	clear := sdk.Options{"cleartext": "yes"}
 	return map[string]fake{
 		"native":             {speaks(hello(native), ok(2), result("1")), nil, "up  "},
@@ -155,6 +194,10 @@ func fakes(t *testing.T) map[string]fake {
 		"clear by option":    {speaks(hello(native), change("mysql_clear_password"), ok(4), result("1")), clear, "up  "},
 		"clear":              {speaks(hello(native), change("mysql_clear_password")), nil, "down l7-auth the server wants mysql_clear_password, which needs starttls or cleartext"},
 		"parsec":             {speaks(hello(native), change("parsec\x1b")), nil, `down l7-auth the server wants parsec\x1b, which this check cannot do`},
+
+		"caching_sha2 TLS": {asksUnderTLS(t, sha2, "\x01\x04"), tlsOn, "up  "},
+		"clear TLS":        {asksUnderTLS(t, native, "\xfemysql_clear_password\x00"), tlsOn, "up  "},
+		"sha256 TLS":       {asksUnderTLS(t, native, "\xfesha256_password\x00"+challenge), tlsOn, "down l7-auth the account has sha256_password"},
 
 		"denied":               {speaks(hello(native), failure(2, 1045, "28000", "sesame \x1b[1m is wrong")), nil, `down l7-auth error 1045: "*** \x1b[1m is wrong"`},
 		"long error":           {speaks(hello(native), failure(2, 1105, "HY000", strings.Repeat("x", 500))), nil, `down l7-status error 1105: "` + strings.Repeat("x", 120) + `..."`},
