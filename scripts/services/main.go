@@ -69,7 +69,7 @@ func plugins(ctx context.Context, root string) ([]described, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(bin)
-	build := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", bin+"/")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", bin+"/") // as scripts/build
 	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
 	for _, f := range files {
 		build.Args = append(build.Args, "./plugins/"+filepath.Base(filepath.Dir(f)))
