@@ -3,6 +3,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"syscall"
 
 	"github.com/ldirectord/ldirectord/sdk"
 	"github.com/ldirectord/ldirectord/sdk/probe"
@@ -30,4 +33,21 @@ func newCheck() sdk.Check[options] {
 	}
 }
 
-func main() { serve.Main(newCheck()) }
+// maxMemory bounds this process, in bytes; the usual is some 25 MiB. The client library allocates as much as
+// lengths inside of answers claim: it is this process that such an answer ends, not the machine.
+const maxMemory = 512 << 20
+
+func boundMemory() error {
+	var its syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_DATA, &its); err != nil || its.Max <= maxMemory {
+		return err
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: min(its.Cur, maxMemory), Max: maxMemory})
+}
+
+func main() {
+	if err := boundMemory(); err != nil {
+		fmt.Fprintln(os.Stderr, "memory is not bounded:", err)
+	}
+	serve.Main(newCheck())
+}

@@ -143,8 +143,8 @@ func TestBounds(t *testing.T) {
 	}{
 		"endless rows":         {standIn{rows: -1}, "down l7-protocol: more than 1048576 bytes"},
 		"endless rows, large":  {standIn{rows: -1, large: true}, "down l7-protocol: more than 1048576 bytes"},
-		"a key in many rounds": {standIn{rounds: "100000000"}, "down l7-protocol: too many rounds"},
-		"a key in some rounds": {standIn{rounds: "4096", rows: 1}, "up"},
+		"a key in many rounds": {standIn{rounds: "100000000", large: true}, "down l7-protocol: too many rounds"},
+		"a key in some rounds": {standIn{rounds: "20000", rows: 1, large: true}, "up"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

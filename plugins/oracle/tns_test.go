@@ -12,7 +12,7 @@ import (
 // software, and nobody compared it with one. It was written against what go-ora sends and expects,
 // and proves that the check and go-ora agree.
 type standIn struct {
-	large    bool   // packets of version 318, with lengths of 4 bytes, instead of 314
+	large    bool   // packets of version 318, with lengths of 4 bytes, instead of 314, and logins of 12c
 	login    string // the one that is let in; its password is secret
 	rows     int    // of the answer to a query; negative: without an end
 	changed  int    // rows, of the answer to a statement that changes some
@@ -20,7 +20,7 @@ type standIn struct {
 	markers  bool   // errors come behind markers, as a break of the call
 	prologue []byte // said instead of ACCEPT
 	at, how  string // what goes wrong, and at which stage: see stages and misdeeds
-	rounds   string // adds a count of rounds to the challenge
+	rounds   string // those that the key of a login of 12c takes; empty: 4096
 }
 
 // stages are the answers of the stand-in, in their order.
@@ -51,9 +51,10 @@ type dialogue struct {
 	standIn
 	conn    net.Conn
 	stage   int
-	large   bool // by now
-	key     []byte
+	large   bool   // by now
+	key     []byte // of the password
 	session []byte // the server's session key
+	mix     []byte // salt of the key that both session keys make, in a login of 12c
 }
 
 // serve is for sdktest.TCP.

@@ -2,12 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/md5"
-	"crypto/rand"
-	"crypto/sha1"
-	"encoding/hex"
 	"fmt"
 )
 
@@ -84,7 +78,7 @@ func (d *dialogue) reply(body []byte) error {
 	}
 	switch m := body[2:]; {
 	case m[0] == ttcProtocol:
-		return d.send(tnsData, data(protocol()))
+		return d.send(tnsData, data(protocol(d.capability())))
 	case m[0] == ttcTypes:
 		return d.send(tnsData, data(message{ttcTypes, 128, 0, 0, 0, 60, 60, 60, 128, 0, 0, 0, 0, 0, 0, 1, 0}))
 	case m[0] != ttcFunction:
@@ -105,81 +99,12 @@ func (d *dialogue) reply(body []byte) error {
 }
 
 // protocol says who is there, its character sets (AL32UTF8, AL16UTF16) and capabilities: version 11 of
-// messages, and passwords as version 11 of the database hashes them.
-func protocol() message {
+// messages, and the fifth, how to log in.
+func protocol(login byte) message {
 	m := message{ttcProtocol, 6, 0}
 	m = append(m, "a stand-in for tests\x00"...)
 	m = m.bytes(0x69, 0x03, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x07, 0xd0)
-	return m.bytes(8, 6, 1, 0, 0, 2, 1, 1, 11).bytes(7, 2, 1, 0, 0, 0, 0, 0)
-}
-
-// secret is the password of the login that the stand-in knows.
-const secret = "tiger"
-
-// challenge begins the login (O5LOGON): a session key that only the hash of the password, salted,
-// decrypts.
-func (d *dialogue) challenge() message {
-	salt := make([]byte, 10)
-	d.session = make([]byte, 48)
-	_, _ = rand.Read(salt)      // never fails
-	_, _ = rand.Read(d.session) // never fails
-	hash := sha1.Sum(append([]byte(secret), salt...))
-	d.key = append(hash[:], 0, 0, 0, 0)
-	sealed := bytes.Clone(d.session)
-	block, _ := aes.NewCipher(d.key) // 24 bytes fit
-	cipher.NewCBCEncrypter(block, make([]byte, 16)).CryptBlocks(sealed, sealed)
-	m := message{ttcParameter}
-	if d.rounds != "" {
-		m = m.number(3).setting("AUTH_PBKDF2_VGEN_COUNT", d.rounds, 0)
-	} else {
-		m = m.number(2)
-	}
-	m = m.setting("AUTH_SESSKEY", fmt.Sprintf("%X", sealed), 0)
-	return m.setting("AUTH_VFR_DATA", fmt.Sprintf("%X", salt), 6949).end(0, "")
-}
-
-// judge decides on a login.
-func (d *dialogue) judge(m []byte) error {
-	if !d.knows(m) {
-		return d.fail(1017, "ORA-01017: invalid username/password; logon denied\n")
-	}
-	return d.send(tnsData, data(message{ttcParameter}.number(2).
-		setting("AUTH_SESSION_ID", "31", 0).setting("AUTH_SERIAL_NUM", "415", 0).end(0, "")))
-}
-
-// knows says whether a login has the right name and password. The password is encrypted with halves
-// of both session keys.
-func (d *dialogue) knows(m []byte) bool {
-	client, password := sealed(m, "AUTH_SESSKEY"), sealed(m, "AUTH_PASSWORD")
-	if len(client) != 48 || len(password) < 32 || !bytes.Contains(m, message{}.text(d.login)) {
-		return false
-	}
-	open(d.key, client)
-	mixed := make([]byte, 24)
-	for i := range mixed {
-		mixed[i] = d.session[16+i] ^ client[16+i]
-	}
-	first, second := md5.Sum(mixed[:16]), md5.Sum(mixed[16:])
-	open(append(first[:], second[:8]...), password)
-	pad := int(password[len(password)-1])
-	return pad <= 16 && string(password[16:len(password)-pad]) == secret
-}
-
-// open decrypts in place.
-func open(key, sealed []byte) {
-	block, _ := aes.NewCipher(key) // 24 bytes fit
-	cipher.NewCBCDecrypter(block, make([]byte, 16)).CryptBlocks(sealed, sealed)
-}
-
-// sealed is the value of a setting in hexadecimal digits.
-func sealed(m []byte, name string) []byte {
-	_, rest, _ := bytes.Cut(m, []byte(name))
-	if len(rest) < 3 {
-		return nil
-	}
-	rest = rest[1+rest[0]:] // its length
-	p, _ := hex.DecodeString(string(rest[1:][:rest[0]]))
-	return p
+	return m.bytes(8, 6, 1, 0, 0, login, 1, 1, 11).bytes(7, 2, 1, 0, 0, 0, 0, 0)
 }
 
 // answer answers a query.
