@@ -42,17 +42,13 @@ var builtIn = map[string]func(*kinds) (inside, error){
 // keep something apart: the variables of scripts.
 const kindPerl = "external-perl"
 
-// planned are the services and check types of ldirectord(8) that this version cannot run yet.
-var planned = []string{
-	"ftp", "radius", "sip",
-}
-
 // shipped are the services whose plugins belong to every installation.
 var shipped = []string{
 	"http", "https", "http_proxy", "dns", "simpletcp", "smtp", "submission", "pop", "pops", "nntp",
 	"oracle",
 	"imap", "imaps", "ldap", "ldaps",
 	"mysql", "pgsql",
+	"ftp", "radius", "sip",
 }
 
 // kinds are the checks that can be run: the plugins of the directories, and the built-in
@@ -134,8 +130,6 @@ func (k *kinds) Lookup(service string) (config.ServiceInfo, error) {
 	switch {
 	case err == nil:
 		return serviceInfo(service, info)
-	case errors.Is(err, plugin.ErrNotInstalled) && slices.Contains(planned, service):
-		return config.ServiceInfo{}, fmt.Errorf("%s is not built yet: this version cannot run it", service)
 	case errors.Is(err, plugin.ErrNotInstalled) && !slices.Contains(shipped, service):
 		return config.ServiceInfo{}, fmt.Errorf("%w: %w", config.ErrUnknownService, err)
 	default:

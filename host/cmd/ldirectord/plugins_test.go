@@ -26,11 +26,6 @@ func TestLookup(t *testing.T) {
 	if info, err := k.Lookup("connect"); err != nil || info.Network != "tcp" {
 		t.Errorf("connect: got %+v, %v", info, err)
 	}
-	for _, service := range planned {
-		if _, err := k.Lookup(service); err == nil || !strings.Contains(err.Error(), service+" is not built yet") || errors.Is(err, config.ErrUnknownService) {
-			t.Errorf("%s: got %v", service, err)
-		}
-	}
 	if _, err := k.Lookup("nosuch"); !errors.Is(err, config.ErrUnknownService) || !strings.Contains(err.Error(), "ldirectord-check-nosuch in "+k.dir) {
 		t.Errorf("nosuch: got %v", err)
 	}
