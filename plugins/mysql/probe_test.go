@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
 	"go.uber.org/goleak"
 
 	"github.com/ldirectord/ldirectord/sdk"
@@ -34,5 +35,13 @@ func TestOptions(t *testing.T) {
 		if newCheck().Checker().Validate(t.Context(), "mysql", o) == nil {
 			t.Errorf("%v was accepted", o)
 		}
+	}
+}
+
+// The driver would log to standard error, which is the director's log, what the verdict says.
+func TestDriverIsSilent(t *testing.T) {
+	s := session{o: options{Login: "alice"}}
+	if _, silent := s.config(&guard{}).Logger.(*mysql.NopLogger); !silent {
+		t.Error("it has another logger than none")
 	}
 }

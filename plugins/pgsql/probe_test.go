@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -38,5 +39,18 @@ func TestOptions(t *testing.T) {
 	}
 	if err := newCheck().Checker().Validate(t.Context(), "pgsql", sdk.Options{"login": "a", "request": "b", "starttls": "true"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// pgconn would connect once more to cancel a query whose answer it did not read to its end.
+func TestOneConnection(t *testing.T) {
+	s := session{target: sdk.Target{Addr: netip.MustParseAddrPort("192.0.2.1:5432")}}
+	c, err := s.config(newStream(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, first := c.DialFunc(t.Context(), "tcp", "")
+	if _, second := c.DialFunc(t.Context(), "tcp", ""); first != nil || second == nil {
+		t.Errorf("first: %v, second: %v", first, second)
 	}
 }
