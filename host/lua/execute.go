@@ -46,6 +46,8 @@ func (r *run) judge(err error, values []lua.LValue) (sdk.Verdict, []lua.LValue) 
 		return verdictOf(r.result), r.result
 	case err == nil:
 		return verdictOf(values), values
+	case isFailure(err): // it knows at which layer the deadline found it, too
+		return raised(err), nil
 	case errors.Is(cause, context.DeadlineExceeded) && r.waited > time.Since(r.begun)/10:
 		return sdk.Unknown("not done at the deadline, %v of which went to other scripts", r.waited.Round(time.Millisecond)), nil
 	case errors.Is(cause, context.DeadlineExceeded):
@@ -54,6 +56,16 @@ func (r *run) judge(err error, values []lua.LValue) (sdk.Verdict, []lua.LValue) 
 		return sdk.Unknown("cancelled"), nil
 	}
 	return raised(err), nil
+}
+
+// isFailure says whether a script let a failure of the API pass.
+func isFailure(err error) bool {
+	bad, ok := errors.AsType[*lua.ApiError](err)
+	if !ok {
+		return false
+	}
+	_, ok = ld.VerdictOf(bad.Object)
+	return ok
 }
 
 // raised is the verdict of an error that the script let pass.

@@ -198,3 +198,24 @@ return ld.down("l7-all", "done")`, port))
 		t.Errorf("%q\n%s", results[0].Problems, r.Encode())
 	}
 }
+
+// The deadline has the code of the layer at which it found the script, live and replayed alike.
+func TestDeadlineHasItsLayer(t *testing.T) {
+	path := file(t, filepath.Join(t.TempDir(), "x.lua"), `local c = ld.tcp(ld.host, ld.port) c:send("x\n") c:recv()`)
+	hang := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, &net.OpError{Op: "dial", Net: network, Err: ctx.Err()}
+	}
+	for want, dial := range map[sdk.Code]func(context.Context, string, string) (net.Conn, error){"l7-timeout": nil, "l4-timeout": hang} {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		r, v, err := Record(ctx, lua.New(lua.Options{Dial: dial}), server(t), sdk.Options{"checkcommand": path}, nil, false)
+		cancel()
+		if err != nil || v.Code != want {
+			t.Fatalf("%+v, want %s", v, want)
+		}
+		file(t, path+".d/late.rec", string(r.Encode()))
+		if results := Scripts(t.Context(), []string{path}); len(results[0].Problems) > 0 {
+			t.Errorf("%q\n%s", results[0].Problems, r.Encode())
+		}
+	}
+}
