@@ -34,6 +34,13 @@ One check
                  before VIRTUAL tells two of one name apart
     --connect    with checktype = N: the connect check, not the negotiate one
     --line N     of several checks of one real server, that of line N
+    --record FILE
+                 write down what a check of external-lua exchanged, for lua test
+    --secrets    with what it makes of secret options
+    --json       for machines
+  lua test SCRIPT...
+                 run scripts of external-lua offline, on the recordings in
+                 SCRIPT.d/*.rec; exit code 1 when one comes to something else
     --json       for machines
 
 Maintenance
