@@ -134,7 +134,7 @@ func (v *validation) all(lua bool) {
 			server.Options = checked[*server.Pair]
 		}
 	}
-	if v.known && v.sec.typed && v.declared["database"] && v.missing("database", s.Options) {
+	if !lua && v.known && v.sec.typed && v.declared["database"] && v.missing("database", s.Options) {
 		at, _ := v.sec.servicePos()
 		v.warn(at, "service", "%s without database", s.CheckService)
 	}
