@@ -42,6 +42,11 @@ func TestStories(t *testing.T) {
 			"address": address,
 			"config":  rewrite,
 			"third":   installThird,
+			"hold":    hold,
+			"held":    stillHeld,
+			"reloads": reloads,
+			"conns":   conns,
+			"leaks":   leaks,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "long" {
@@ -72,6 +77,8 @@ func setUp(env *testscript.Env, bin string) error {
 	env.Setenv("NAME", strings.ReplaceAll(filepath.Base(env.WorkDir), "script-", "")+".cf")
 	farm := &farm{servers: map[string]*server{}}
 	env.Values["farm"] = &farm
+	env.Values["held"] = new(held)
+	env.Values["footprint"] = new(footprint)
 	env.Defer(farm.close)
 	config := filepath.Join(env.WorkDir, env.Getenv("NAME"))
 	env.Defer(func() {
