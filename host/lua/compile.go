@@ -58,7 +58,11 @@ func located(text string, err error) *syntaxError {
 		if bad.Pos.Line == parse.EOF {
 			return at(text, 0, 0, cmp.Or(bad.Message, "syntax error")+" at the end of the script")
 		}
-		return at(text, bad.Pos.Line, bad.Pos.Column, fmt.Sprintf("%s near %q", bad.Message, bad.Token))
+		e := at(text, bad.Pos.Line, bad.Pos.Column, fmt.Sprintf("%s near %q", bad.Message, bad.Token))
+		if start := e.offset + 1 - len(bad.Token); start >= 0 && strings.HasPrefix(text[start:], bad.Token) {
+			e.offset = start // the column is that of the token's end
+		}
+		return e
 	}
 	if bad, ok := errors.AsType[*lua.CompileError](err); ok {
 		return at(text, bad.Line, 1, bad.Message)
