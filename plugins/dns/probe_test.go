@@ -163,24 +163,72 @@ func TestTCP(t *testing.T) {
 		"drip":             {framed(example, drip), "", "down l7-timeout"},
 		"empty":            {framed(func([]byte) []byte { return nil }, whole), "", "down l7-closed"},
 		"black hole":       {sdktest.BlackHole(), "", "down l4-timeout"},
+		"refused":          {closed("tcp"), "", "down l4-refused"},
 	} {
-		for _, host := range []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()} {
-			t.Run(name+"/"+host.String(), func(t *testing.T) {
-				t.Parallel()
-				addr, stop, err := c.server(host)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(stop)
-				v, took := look(t, sdk.Target{Service: "dns", Addr: addr, Network: "tcp"}, c.receive)
-				if got := v.Status.String() + " " + string(v.Code); got != c.want {
-					t.Errorf("%s (%s), want %s", got, v.Reason, c.want)
-				}
-				if late := strings.HasSuffix(string(v.Code), "timeout"); took > limit+300*time.Millisecond || late && took < limit-50*time.Millisecond {
-					t.Errorf("%s after %v", v.Code, took)
-				}
-			})
+		t.Run(name, func(t *testing.T) { overBoth(t, "tcp", c.server, c.receive, c.want) })
+	}
+}
+
+// The same over UDP, where TestUDP looks at reasons, over IPv4 alone, and not at the time.
+func TestUDPInTime(t *testing.T) {
+	answers := func(text string) sdktest.Server { return sdktest.UDP(func([]byte) []byte { return []byte(text) }) }
+	shaped := func(shape func([]byte) []byte) sdktest.Server {
+		return sdktest.UDP(func(p []byte) []byte { return shape(example(p)) })
+	}
+	for name, c := range map[string]struct {
+		server  sdktest.Server
+		receive string
+		want    string
+	}{
+		"healthy":            {sdktest.UDP(example), `^192\.0\.2\.80$`, "up "},
+		"wrong content":      {sdktest.UDP(example), "x", "down l7-match"},
+		"refused":            {closed("udp"), "", "down l4-refused"},
+		"mute":               {sdktest.UDP(func([]byte) []byte { return nil }), "", "down l7-timeout"},
+		"another protocol":   {answers("SIP/2.0 400 Bad Request\r\n\r\n"), "", "down l7-protocol"},
+		"nothing":            {answers(""), "", "down l7-protocol"},
+		"a byte":             {shaped(func(p []byte) []byte { return p[:1] }), "", "down l7-protocol"},
+		"half":               {shaped(func(p []byte) []byte { return p[:len(p)/2] }), "", "down l7-protocol"},
+		"huge":               {shaped(func(p []byte) []byte { return append(p, make([]byte, 60_000)...) }), "", "up "},
+		"huge, records, too": {sdktest.UDP(huge), "^11", "down l7-protocol"},
+	} {
+		t.Run(name, func(t *testing.T) { overBoth(t, "udp", c.server, c.receive, c.want) })
+	}
+}
+
+// overBoth looks once over IPv4 and once over IPv6, at the verdict and at the time it takes.
+func overBoth(t *testing.T, network string, server sdktest.Server, receive, want string) {
+	for _, host := range []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()} {
+		t.Run(host.String(), func(t *testing.T) {
+			t.Parallel()
+			addr, stop, err := server(host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(stop)
+			v, took := look(t, sdk.Target{Service: "dns", Addr: addr, Network: network}, receive)
+			if got := v.Status.String() + " " + string(v.Code); got != want {
+				t.Errorf("%s (%s), want %s", got, v.Reason, want)
+			}
+			late := strings.HasSuffix(string(v.Code), "timeout")
+			if early := took < limit-50*time.Millisecond; took > limit+300*time.Millisecond || late == early {
+				t.Errorf("%s after %v", v.Code, took)
+			}
+		})
+	}
+}
+
+// closed is a port that nobody listens on.
+func closed(network string) sdktest.Server {
+	return func(host netip.Addr) (netip.AddrPort, func(), error) {
+		one := sdktest.Silent()
+		if network == "udp" {
+			one = sdktest.UDP(func([]byte) []byte { return nil })
 		}
+		addr, stop, err := one(host)
+		if err == nil {
+			stop()
+		}
+		return addr, func() {}, err
 	}
 }
 
