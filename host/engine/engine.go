@@ -45,6 +45,9 @@ type Options struct {
 	// MemoryChanged is told what to remember whenever that changes, by the engine's own
 	// goroutine: it must not block. May be nil.
 	MemoryChanged func(state.Memory)
+	// Observed is given the observations of virtual services that have a monitorfile, as MemoryChanged
+	// is. May be nil.
+	Observed func([]state.Sighting)
 }
 
 // Counts are totals since the start.

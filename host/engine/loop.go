@@ -89,12 +89,17 @@ func (l *loop) run() {
 // observe takes a batch of verdicts.
 func (l *loop) observe(batch []state.Observation) {
 	var ts []state.Transition
+	var seen []state.Sighting
 	for _, o := range batch {
 		if o.Verdict.Status == sdk.StatusUnknown {
 			l.engine.counts.faults.Add(1)
 		}
 		l.faults.take(o)
 		ts = append(ts, l.state.Observe(o)...)
+		seen = append(seen, l.state.Sightings(o)...)
+	}
+	if len(seen) > 0 && l.o.Observed != nil {
+		l.o.Observed(seen)
 	}
 	l.faults.tell(time.Now())
 	l.emit(ts)

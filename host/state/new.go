@@ -19,6 +19,7 @@ type State struct {
 	checks      []Check
 	maintenance Maintenance
 	salt        []byte
+	monitored   bool   // some virtual service has a monitorfile
 	waiting     Memory // of an earlier run, about servers and services whose names have no address yet
 
 	reweighing map[*server]*service // see Reweighs
@@ -102,7 +103,7 @@ func (s *State) build() {
 			r.lines = append(r.lines, line)
 			if c, ok := book.add(cfg, line); ok {
 				v.patience = max(v.patience, c.Timeout)
-				s.watch(v, r, c)
+				s.watch(v, r, line, c)
 			}
 		}
 		s.services = append(s.services, v)
@@ -111,14 +112,17 @@ func (s *State) build() {
 	s.checks = book.checks
 }
 
-// watch has r follow the check c, once.
-func (s *State) watch(v *service, r *server, c Check) {
+// watch has r follow the check c of one of its lines, once.
+func (s *State) watch(v *service, r *server, line *config.Server, c Check) {
 	for _, w := range r.watches {
 		if w.check == c.ID {
 			return
 		}
 	}
 	w := &watch{service: v, server: r, check: c.ID, fresh: freshness(c), connects: c.ConnectsPer > 0}
+	if v.cfg.MonitorFile != "" {
+		w.realID, s.monitored = RealID(v.cfg, line), true
+	}
 	r.watches = append(r.watches, w)
 	s.watches[c.ID] = append(s.watches[c.ID], w)
 }

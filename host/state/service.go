@@ -83,6 +83,7 @@ type watch struct {
 
 	fresh       time.Duration // how long a weight of its verdicts counts
 	connects    bool          // it is of checktype = N
+	realID      string        // see RealID; "" when nobody wants to know
 	weighs      bool          // it asks for a weight now
 	weight      uint32
 	weightUntil time.Time
