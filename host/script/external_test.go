@@ -184,11 +184,13 @@ func TestExternalEnvironment(t *testing.T) {
 			t.Errorf("unexpected variable %s", line)
 		}
 	}
-	// ls has its own directory as 3.
-	if strings.Contains(string(text), "\n4\n") {
-		t.Errorf("a descriptor is left open:\n%s", text)
+	n := len(lines)
+	for _, line := range lines[:n-2] {
+		if fd, err := strconv.Atoi(line); err == nil && fd > 3 { // ls has its own directory as 3
+			t.Errorf("descriptor %d is left open:\n%s", fd, text)
+		}
 	}
-	if n := len(lines); lines[n-1] != lines[n-2] {
+	if lines[n-1] != lines[n-2] {
 		t.Errorf("session %s of process %s: not its own", lines[n-2], lines[n-1])
 	}
 }
@@ -314,6 +316,21 @@ func alive(pid int) bool {
 	return !strings.HasPrefix(after, "Z")
 }
 
+// TestExternalWithoutMark has a script that throws its environment away: its group is killed all the same.
+func TestExternalWithoutMark(t *testing.T) {
+	t.Parallel()
+	c := newExternalChecker(t)
+	path := write(t, "check", "#!/bin/sh\necho $$ >$(dirname $0)/pids\nexec env -i bash -c \"trap '' TERM; while :; do sleep 0.1; done\"\n")
+	if v := within(t, c, target(), time.Second, command(path)); v.Code != sdk.CodeTimeout {
+		t.Errorf("got %+v", v)
+	}
+	for _, pid := range pidsOf(t, filepath.Join(filepath.Dir(path), "pids")) {
+		if alive(pid) {
+			t.Errorf("process %d is left", pid)
+		}
+	}
+}
+
 // TestExternalTerm has a script that cleans up after itself.
 func TestExternalTerm(t *testing.T) {
 	t.Parallel()
@@ -342,7 +359,7 @@ func TestExternalLeavesChildren(t *testing.T) {
 			t.Fatalf("process %d is left", pid)
 		}
 	}
-	daemon := write(t, "check", "#!/bin/sh\nsetsid sleep 3 &\necho done\nexit 3")
+	daemon := write(t, "check", "#!/bin/sh\nd=$(dirname $0)\nsetsid sh -c \"echo >$d/begun; sleep 4\" &\nwhile [ ! -e $d/begun ]; do sleep 0.05; done\necho done\nexit 3")
 	began = time.Now()
 	v = within(t, c, target(), 20*time.Second, command(daemon))
 	if v.Reason != "exit code 3: done" || time.Since(began) > 2500*time.Millisecond {

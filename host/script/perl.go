@@ -129,7 +129,7 @@ func (s *perlScript) probe(ctx context.Context, t sdk.Target) sdk.Verdict {
 	budget := budgetOf(ctx, began)
 	slot := s.checker.slots.take(ctx, turn{script: s.command.Path, user: s.who.name, check: s, patience: budget / 10})
 	if slot == nil {
-		return sdk.Unknown("no interpreter was free for %s within %v", shown(s.command.Path), budget.Round(time.Millisecond))
+		return sdk.Unknown("no interpreter was free for %s within %v", shown(s.command.Path), rounded(budget))
 	}
 	defer slot.give()
 	deadline := began.Add(budget)

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,7 +142,7 @@ func TestPerlUnknown(t *testing.T) {
 	}
 	c.perl = write(t, "perl", "#!/bin/sh\necho 'Fcntl.pm is missing'; exit 2")
 	v := within(t, c, target(), 5*time.Second, command("/no/such/check.pl other"))
-	c.slots.all[0].without().discard()
+	c.slots.byScript[scriptOf{"/no/such/check.pl", "root"}].without().discard()
 	v = within(t, c, target(), 5*time.Second, command("/no/such/check.pl other"))
 	if v.Status != sdk.StatusUnknown || !strings.Contains(v.Reason, "perl cannot be started") || !strings.Contains(v.Reason, "Fcntl.pm is missing") {
 		t.Errorf("got %+v", v)
@@ -288,6 +289,21 @@ func TestPerlIdle(t *testing.T) {
 	}
 	if v := within(t, c, target(), 5*time.Second, command(path)); v.Reason != "exit code 2" {
 		t.Errorf("after its end: got %+v", v)
+	}
+}
+
+// TestPerlEndsAtRest has somebody kill the interpreter between two calls.
+func TestPerlEndsAtRest(t *testing.T) {
+	t.Parallel()
+	c, _ := newPerl(t, PerlOptions{})
+	path := write(t, "check.pl", "exit ++$n")
+	for range 2 {
+		if v := within(t, c, target(), 5*time.Second, command(path)); v.Reason != "exit code 1" {
+			t.Errorf("got %+v", v)
+		}
+		i := c.slots.all[0].interpreter
+		i.signal(syscall.SIGKILL)
+		<-i.exited
 	}
 }
 

@@ -85,7 +85,15 @@ func judge(code int, weighs bool, last string) sdk.Verdict {
 
 // late is the verdict at the deadline.
 func late(budget time.Duration, last string) sdk.Verdict {
-	return sdk.DownWith(sdk.CodeTimeout, "not finished after %v%s", budget.Round(time.Millisecond), said(last))
+	return sdk.DownWith(sdk.CodeTimeout, "not finished after %v%s", rounded(budget), said(last))
+}
+
+// rounded leaves out of the time that was left for a check what only says how busy we were.
+func rounded(budget time.Duration) time.Duration {
+	if budget < 950*time.Millisecond {
+		return budget.Round(10 * time.Millisecond)
+	}
+	return budget.Round(100 * time.Millisecond)
 }
 
 // fair turns a verdict that the server did not earn into Unknown: of a check that waited for a
@@ -95,7 +103,7 @@ func fair(v sdk.Verdict, waited, budget time.Duration) sdk.Verdict {
 		return v
 	}
 	return sdk.Unknown("waited %v of %v for an interpreter, and the rest was too short",
-		waited.Round(time.Millisecond), budget.Round(time.Millisecond))
+		waited.Round(time.Millisecond), rounded(budget))
 }
 
 // longest bounds what is shown of a line of a script's output, in bytes.
