@@ -78,18 +78,6 @@ func TestManualHasEveryDirective(t *testing.T) {
 	}
 }
 
-// TestManualSaysWhatIsIdle compares the manual with the list of directives that the program
-// warns of, since it does not act on them.
-func TestManualSaysWhatIsIdle(t *testing.T) {
-	idle := stringsOf(t, filepath.Join(root, "host", "cmd", "ldirectord", "idle.go"), "idle")
-	for name, text := range entries(Manual) {
-		says := strings.Contains(text, "this version does not act on it")
-		if is := slices.Contains(idle, name); is != says {
-			t.Errorf("%s: the manual says that this version does not act on it: %v; the program says so: %v", name, says, is)
-		}
-	}
-}
-
 // TestManualNamesServices compares the manual with the services that every installation has.
 func TestManualNamesServices(t *testing.T) {
 	shipped := stringsOf(t, filepath.Join(root, "host", "cmd", "ldirectord", "plugins.go"), "shipped")

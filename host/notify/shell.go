@@ -38,14 +38,15 @@ type shells struct {
 	places    chan struct{}
 	running   sync.WaitGroup
 
-	mu      sync.Mutex // guards waiting: every sink's goroutine and the drains share it
+	mu      sync.Mutex // guards the rest: every sink's goroutine and the drains share it
 	waiting map[string][]order
+	dropped map[string]int // since the last one ran
 }
 
 func newShells(directive string, log *slog.Logger) *shells {
 	return &shells{
 		directive: directive, log: log, limit: commandLimit,
-		places: make(chan struct{}, atOnce), waiting: map[string][]order{},
+		places: make(chan struct{}, atOnce), waiting: map[string][]order{}, dropped: map[string]int{},
 	}
 }
 
@@ -55,7 +56,9 @@ func (s *shells) add(key string, o order) {
 	defer s.mu.Unlock()
 	line, busy := s.waiting[key]
 	if len(line) >= queued {
-		o.log.Error(s.directive + " dropped: too many are waiting")
+		if s.dropped[key]++; s.dropped[key] == 1 {
+			o.log.Error(s.directive + " dropped: too many are waiting")
+		}
 		return
 	}
 	s.waiting[key] = append(line, o)
@@ -75,7 +78,12 @@ func (s *shells) drain(key string) {
 			return
 		}
 		s.waiting[key] = line[1:]
+		dropped := s.dropped[key]
+		delete(s.dropped, key)
 		s.mu.Unlock()
+		if dropped > 1 {
+			s.log.Error(s.directive+" dropped: too many were waiting", "dropped", dropped)
+		}
 		s.places <- struct{}{}
 		s.run(line[0])
 		<-s.places
@@ -99,31 +107,35 @@ func (s *shells) close(ctx context.Context) {
 // run runs one order. The directives have always been a shell's command line: variables, quotes
 // and arguments of its own are in use.
 func (s *shells) run(o order) {
-	cmd := exec.Command("/bin/sh", append([]string{"-c", o.line + ` "$@"`, "sh"}, o.args...)...)
+	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
+	defer cancel()
+	output, err := runProgram(ctx, o.stdin, "/bin/sh", append([]string{"-c", o.line + ` "$@"`, "sh"}, o.args...)...)
+	switch {
+	case ctx.Err() != nil:
+		o.log.Error(s.directive+" ended: it ran too long", "limit", s.limit)
+	case err != nil:
+		o.log.Error(s.directive+" failed", "reason", err, "output", output)
+	default:
+		o.log.Info(s.directive + " done")
+	}
+}
+
+// runProgram runs a program in the root directory and returns the last line of what it printed. When ctx ends, so
+// does the program, with all of its process group.
+func runProgram(ctx context.Context, stdin []byte, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = "/"
 	cmd.Env = os.Environ()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if o.stdin != nil {
-		cmd.Stdin = bytes.NewReader(o.stdin)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	if stdin != nil {
+		cmd.Stdin = bytes.NewReader(stdin)
 	}
 	var output tail
 	cmd.Stdout, cmd.Stderr = &output, &output
 	cmd.WaitDelay = time.Second // a child in the background may keep the pipe open
-	if err := cmd.Start(); err != nil {
-		o.log.Error(s.directive+" could not be started", "reason", err)
-		return
-	}
-	kill := time.AfterFunc(s.limit, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-	err := cmd.Wait()
-	if !kill.Stop() {
-		o.log.Error(s.directive+" ended: it ran too long", "limit", s.limit)
-		return
-	}
-	if err != nil {
-		o.log.Error(s.directive+" failed", "reason", err, "output", output.line())
-		return
-	}
-	o.log.Info(s.directive + " done")
+	err := cmd.Run()
+	return output.line(), err
 }
 
 // tail keeps the last 1,024 bytes written to it.

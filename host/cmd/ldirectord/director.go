@@ -28,21 +28,23 @@ import (
 
 // director is the running daemon: the parts, wired.
 type director struct {
-	paths       daemon.Paths
-	path        string // of the configuration, absolute
-	dryRun      bool
-	began       time.Time
-	log         *slog.Logger
-	kinds       *kinds
-	loader      *config.Loader
-	table       lvs.Controller
-	counters    func(context.Context) (control.Counters, error)
-	monitor     *monitor.Monitor
-	commands    *notify.FallbackCommands
-	callbacks   *notify.Callbacks
-	maintenance *maintenance.Watcher
-	others      *daemon.Others // of execute; nil in a dry run
-	memory      *store.Writer  // nil in a dry run
+	paths        daemon.Paths
+	path         string // of the configuration, absolute
+	dryRun       bool
+	began        time.Time
+	log          *slog.Logger
+	kinds        *kinds
+	loader       *config.Loader
+	table        lvs.Controller
+	counters     func(context.Context) (control.Counters, error)
+	monitor      *monitor.Monitor
+	commands     *notify.FallbackCommands
+	callbacks    *notify.Callbacks
+	alerts       *notify.Alerts
+	monitorFiles *notify.MonitorFiles // nil in a dry run
+	maintenance  *maintenance.Watcher
+	others       *daemon.Others // of execute; nil in a dry run
+	memory       *store.Writer  // nil in a dry run
 
 	remembered store.Content // what the state file held at the start
 	engine     *engine.Engine
@@ -81,6 +83,7 @@ func (d *director) begin(ctx context.Context, cfg *config.Config, background boo
 	}
 	d.monitor = monitor.New(monitor.Options{Runner: d.kinds.runner, MaxInFlight: maxInFlight(), Log: d.log})
 	d.commands, d.callbacks = notify.NewFallbackCommands(d.log), notify.NewCallbacks(d.log)
+	d.startAlerts(cfg)
 	remember := func(state.Memory) {}
 	if !d.dryRun {
 		d.others = daemon.NewOthers("", d.log)
@@ -94,11 +97,12 @@ func (d *director) begin(ctx context.Context, cfg *config.Config, background boo
 	started, err := engine.Start(ctx, cfg, engine.Options{
 		Controller:    d.table,
 		Monitor:       d.monitor,
-		Sinks:         []engine.Sink{d.commands},
+		Sinks:         []engine.Sink{d.commands, d.alerts},
 		Log:           d.log,
 		Memory:        d.remembered.Memory,
 		Maintenance:   d.maintenance.First(ctx),
 		MemoryChanged: remember,
+		Observed:      d.observed(),
 	})
 	if err != nil {
 		return cmp.Or(stopped(ctx), err)
@@ -125,19 +129,22 @@ func (d *director) occupy(background bool) error {
 
 // endLimits bound the steps of an orderly end, so that it takes less than what stop waits.
 const (
-	serverLimit   = 2 * time.Second
-	engineLimit   = 20 * time.Second
-	monitorLimit  = 3 * time.Second
-	commandLimit  = 15 * time.Second
-	callbackLimit = 3 * time.Second
-	othersLimit   = 5 * time.Second
-	memoryLimit   = 3 * time.Second
-	pluginLimit   = 5 * time.Second
+	serverLimit      = 2 * time.Second
+	engineLimit      = 20 * time.Second
+	monitorLimit     = 3 * time.Second
+	commandLimit     = 15 * time.Second
+	callbackLimit    = 3 * time.Second
+	monitorFileLimit = 2 * time.Second // beside the others, as alertLimit
+	alertLimit       = 10 * time.Second
+	othersLimit      = 5 * time.Second
+	memoryLimit      = 3 * time.Second
+	pluginLimit      = 5 * time.Second
 )
 
 // end stops everything, in the order in which it leans on one another, and cleans the table as
 // the configuration says. It reports whether that succeeded.
 func (d *director) end() bool {
+	d.alerts.Enter(notify.Stopping)
 	within(serverLimit, d.server.Close)
 	if d.others != nil {
 		d.reloading.Lock()
@@ -172,6 +179,7 @@ func (d *director) release() {
 			}
 		})
 	}
+	told := d.closeAlerts()
 	if d.commands != nil {
 		within(commandLimit, d.commands.Close)
 		within(callbackLimit, d.callbacks.Close)
@@ -183,6 +191,7 @@ func (d *director) release() {
 		within(memoryLimit, d.memory.Close)
 	}
 	within(pluginLimit, d.kinds.close)
+	told()
 	daemon.RemovePid(d.paths)
 }
 
@@ -196,13 +205,15 @@ func within(limit time.Duration, do func(context.Context)) {
 func (d *director) Reload(ctx context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	d.alerts.Enter(notify.Reloading)
 	cfg, err := load(ctx, d.loader, d.path)
 	code := exitConfig
 	if err == nil {
 		code = exitFailed
-		err = d.engine.Reload(ctx, cfg)
+		err = d.takeOver(ctx, cfg)
 	}
 	if err != nil {
+		d.alerts.ReloadFailed(d.path, err.Error())
 		d.note(err.Error())
 		d.log.Error("reload changed nothing", "reason", err)
 		return &control.Refused{Text: err.Error(), Code: code}

@@ -61,14 +61,15 @@ func (a *app) readAlone() (*config.Config, error) {
 	return load(context.Background(), &loader, path)
 }
 
-// load reads a configuration, and adds to its warnings what this version makes nothing of.
+// load reads a configuration, and looks at what its checks and alerts need of this machine.
 func load(ctx context.Context, loader *config.Loader, path string) (*config.Config, error) {
 	cfg, err := loader.Load(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	errs, warnings := scriptProblems(cfg)
-	cfg.Warnings = append(append(cfg.Warnings, idleDirectives(cfg)...), warnings...)
+	wrong, doubts := alertProblems(cfg)
+	errs, cfg.Warnings = append(errs, wrong...), slices.Concat(cfg.Warnings, warnings, doubts)
 	slices.SortStableFunc(cfg.Warnings, func(a, b config.Problem) int { return cmp.Compare(a.Pos.Line, b.Pos.Line) })
 	if len(errs) > 0 {
 		return nil, &config.Errors{Problems: errs, Warnings: cfg.Warnings}

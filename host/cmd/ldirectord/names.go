@@ -39,7 +39,7 @@ func (d *director) resolveAgain(ctx context.Context) {
 	if err != nil || cfg.Digest != current.Digest || unresolved(cfg) >= waiting {
 		return
 	}
-	if err := d.engine.Reload(ctx, cfg); err != nil {
+	if err := d.takeOver(ctx, cfg); err != nil {
 		d.log.Error("names that resolved are not taken over", "reason", err)
 		return
 	}

@@ -192,6 +192,7 @@ func (d *director) wait(signals *signals) {
 	background.Go(func() { d.watchNames(signals.ctx) })
 	background.Go(func() { d.watchFile(signals.ctx) })
 	background.Go(func() { d.maintenance.Run(signals.ctx) })
+	background.Go(func() { d.watchSettled(signals.ctx) })
 	for {
 		select {
 		case <-signals.ctx.Done():

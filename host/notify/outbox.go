@@ -1,0 +1,127 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// The bounds of an outbox.
+const (
+	alertsWaiting = 1000            // more drop the oldest
+	alertsSingly  = 20              // that many or fewer go out one by one
+	alertsAtOnce  = 250             // more than that go out together, this many at most
+	tryLimit      = time.Minute     // of one try
+	giveUpAfter   = time.Hour       // of tries
+	backoffFirst  = 5 * time.Second // doubles
+	backoffMost   = 5 * time.Minute
+)
+
+// errFinal marks a failure that another try does not mend.
+var errFinal = errors.New("not tried again")
+
+// delivery sends one batch, or tries to. It is called again after an error, and keeps what is done
+// already.
+type delivery func(context.Context) error
+
+// outbox delivers alerts in their order, off the way of decisions, and tries again what fails. While
+// it is behind, alerts gather and go out together.
+type outbox struct {
+	name     string       // the directive
+	log      *slog.Logger // with where it leads
+	prepare  func(batch []Alert, lost int) delivery
+	together bool // batches may have more than one alert
+	over     context.Context
+	hurry    <-chan struct{} // closed when the daemon ends: no more waits
+	running  *sync.WaitGroup
+
+	mu      sync.Mutex // guards the rest: Take, the repeats and the drain share it
+	waiting []Alert
+	lost    int
+	busy    bool
+
+	told string // the last failure that was logged as one; the drain's alone
+}
+
+// add queues alerts. It never blocks.
+func (o *outbox) add(alerts ...Alert) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.waiting = append(o.waiting, alerts...)
+	if over := len(o.waiting) - alertsWaiting; over > 0 {
+		o.waiting = append([]Alert(nil), o.waiting[over:]...)
+		o.lost += over
+	}
+	if !o.busy && len(o.waiting) > 0 {
+		o.busy = true
+		o.running.Go(o.drain) // Alerts.Close waits for it
+	}
+}
+
+// idle tells whether nothing waits.
+func (o *outbox) idle() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.busy
+}
+
+// next takes what goes out next, and how much was dropped before it; nothing ends the drain.
+func (o *outbox) next() ([]Alert, int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := min(len(o.waiting), 1)
+	if o.together && len(o.waiting) > alertsSingly {
+		n = min(len(o.waiting), alertsAtOnce)
+	}
+	batch, lost := o.waiting[:n:n], o.lost
+	o.waiting, o.lost = o.waiting[n:], 0
+	o.busy = n > 0
+	return batch, lost
+}
+
+func (o *outbox) drain() {
+	for {
+		batch, lost := o.next()
+		if lost > 0 {
+			o.log.Error(o.name+": alerts dropped: too many waited", "alerts", lost)
+		}
+		if len(batch) == 0 {
+			return
+		}
+		o.deliver(batch, o.prepare(batch, lost))
+	}
+}
+
+// deliver tries until it succeeds, or there is no use in it any more.
+func (o *outbox) deliver(batch []Alert, try delivery) {
+	begun, wait := time.Now(), backoffFirst
+	for attempt := 1; ; attempt++ {
+		ctx, cancel := context.WithTimeout(o.over, tryLimit)
+		err := try(ctx)
+		cancel()
+		log := o.log.Error
+		if err != nil && err.Error() == o.told {
+			log = o.log.Debug // the operator knows
+		}
+		switch {
+		case err == nil:
+			o.told = ""
+			o.log.Info(o.name+": "+batch[0].named(), "alerts", len(batch))
+			return
+		case errors.Is(err, errFinal), time.Since(begun) > giveUpAfter, o.over.Err() != nil:
+			o.told = err.Error()
+			log(o.name+": not delivered", "reason", err, "alert", batch[0].named(), "alerts", len(batch))
+			return
+		case attempt == 1 && err.Error() != o.told:
+			o.log.Warn(o.name+": could not be delivered; it is tried again", "reason", err, "retry", wait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-o.hurry:
+			begun = begun.Add(-giveUpAfter) // one more try
+		}
+		wait = min(2*wait, backoffMost)
+	}
+}

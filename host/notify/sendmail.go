@@ -1,0 +1,38 @@
+package notify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+)
+
+// sendmailPlaces are where the local mail system's program may be.
+func sendmailPlaces() []string {
+	return []string{"/usr/sbin/sendmail", "/usr/lib/sendmail", "sendmail"}
+}
+
+// sendmail gives mail to the local mail system, through the interface that all of them have.
+type sendmail struct{ places []string }
+
+// send tries once. The recipients are those of the header: no address can be taken for an option.
+func (s sendmail) send(ctx context.Context, text []byte) error {
+	program, err := s.find()
+	if err != nil {
+		return err
+	}
+	output, err := runProgram(ctx, text, program, "-t", "-i")
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", program, err, printable(output, maxText))
+	}
+	return nil
+}
+
+func (s sendmail) find() (string, error) {
+	for _, place := range s.places {
+		if path, err := exec.LookPath(place); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.Join(errFinal, errors.New("there is no smtp directive, and no sendmail on this machine"))
+}
