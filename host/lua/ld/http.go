@@ -99,7 +99,13 @@ func (a *api) request(L *lua.LState) *request {
 	switch headers := o.get("headers").(type) {
 	case *lua.LNilType:
 	case *lua.LTable:
-		headers.ForEach(func(k, v lua.LValue) { q.headers[lua.LVAsString(k)] = lua.LVAsString(v) })
+		headers.ForEach(func(k, v lua.LValue) {
+			name, value := lua.LVAsString(k), lua.LVAsString(v)
+			if name == "" || strings.ContainsAny(name, " \t:\r\n\x00") || strings.ContainsAny(value, "\r\n\x00") {
+				L.ArgError(1, "headers: a name without blanks and colons, and values without line ends expected")
+			}
+			q.headers[name] = value
+		})
 	default:
 		o.wrong("headers", "table", headers)
 	}
@@ -266,7 +272,7 @@ func (s *stream) ask(q *request) (*response, error) {
 	tr.Phase("first byte")
 	tr.Received([]byte(answer.Proto + " " + answer.Status))
 	bounded.N = int64(q.max) + maxHead
-	body, cut, err := probe.ReadAll(&charged{answer.Body, s.run.call}, q.max)
+	body, cut, err := probe.ReadAll(&charged{answer.Body, s.run}, q.max)
 	if err != nil {
 		return nil, err
 	}
@@ -296,13 +302,13 @@ func flat(h http.Header) map[string]string {
 // charged asks the memory budget for what is read.
 type charged struct {
 	io.Reader
-	call *Call
+	run *run
 }
 
 func (c *charged) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	if over := c.call.Charge(2 * n); over != nil {
-		return 0, limited("%v", over)
+	if over := c.run.charge(n); over != nil {
+		return 0, over
 	}
 	return n, err
 }

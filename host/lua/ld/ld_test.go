@@ -310,7 +310,7 @@ func TestBudget(t *testing.T) {
 	target := serve(t, func(c net.Conn) {
 		io.WriteString(c, strings.Repeat("x", 1<<20))
 	})
-	left := 100_000
+	left := 1_000_000
 	call := Call{Target: target, Charge: func(n int) error {
 		if left -= n; left < 0 {
 			return errors.New("memory")
@@ -318,7 +318,7 @@ func TestBudget(t *testing.T) {
 		return nil
 	}}
 	for _, script := range []string{connectHere + `return #c:recv("*a")`, `return #ld.http("/").body`} {
-		left = 100_000
+		left = 1_000_000
 		got := play(t, within(t, 5*time.Second), call, script)
 		if got.values != "" {
 			t.Errorf("%s gave %s", script, got.values)

@@ -27,6 +27,24 @@ type run struct {
 	streams   map[*stream]struct{}
 	open      int // connections, now
 	connected int // connections ever: the last one's number
+	owed      int // bytes received that the memory budget was not asked for yet
+}
+
+// block is how many bytes the memory budget is asked for at a time.
+const block = 128 << 10
+
+// charge asks the memory budget for n bytes that were received: they take twice that while the
+// buffer grows.
+func (r *run) charge(n int) error {
+	if r.owed += 2 * n; r.owed < block {
+		return nil
+	}
+	owed := r.owed
+	r.owed = 0
+	if err := r.call.Charge(owed); err != nil {
+		return limited("%v", err)
+	}
+	return nil
 }
 
 // Open makes the table `ld` of a Lua state, once for all its runs.

@@ -15,7 +15,7 @@ import (
 
 // Recording is one run of a script, as a file of text keeps it: what it was given, what it
 // exchanged with the world, and the verdict. A line is words, quoted as in Go where they hold
-// anything but letters; # begins a comment; a line that begins with + goes on with the last word.
+// anything but letters; # begins a comment; a line that begins with + goes on with the last word of the one above.
 //
 //	target tcp 10.0.0.11:6379
 //	virtual 192.0.2.10:6379
@@ -182,10 +182,11 @@ func ParseRecording(name string, text []byte) (*Recording, error) {
 			return nil, fmt.Errorf("%s:%d: %w", name, n, err)
 		}
 		if len(found) > 0 && found[0] == (word{text: "+"}) {
-			if len(found) != 2 || len(pending) < 2 {
-				return nil, fmt.Errorf("%s:%d: one word to go on with expected after +", name, n)
+			if len(found) < 2 || len(pending) < 2 {
+				return nil, fmt.Errorf("%s:%d: + goes on with the last word of a line, by another one", name, n)
 			}
 			pending[len(pending)-1].text += found[1].text
+			pending = append(pending, found[2:]...)
 			continue
 		}
 		if err := flush(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -254,8 +255,8 @@ func (s *stream) fill() error {
 	}
 	s.ended = len(results) == 0
 	if !s.ended {
-		if err := s.run.call.Charge(len(results[0])); err != nil {
-			return limited("%v", err)
+		if err := s.run.charge(len(results[0])); err != nil {
+			return err
 		}
 		s.in = append(s.in, results[0]...)
 	}
@@ -332,11 +333,14 @@ func (s *stream) shutdown() error {
 		return errClosed
 	}
 	_, err := s.run.tape.do(shutdownVerb, []string{s.id}, func() ([]string, error) {
-		half, ok := s.conn.(interface{ CloseWrite() error })
-		if !ok {
+		err := errors.ErrUnsupported
+		if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
+			err = half.CloseWrite()
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
 			return nil, limited("this connection has no half to shut down")
 		}
-		return nil, half.CloseWrite()
+		return nil, err
 	})
 	return err
 }
