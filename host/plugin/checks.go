@@ -31,6 +31,9 @@ func (p *process) dismiss(c *check) {
 	delete(p.checks, c.wire)
 	if p.phase == running {
 		p.session.stream.Forget(c.wire)
+		if c.flight == flying {
+			p.session.owed++
+		}
 	}
 }
 
@@ -173,7 +176,11 @@ func (p *process) deliver(s *session, batch []sdk.Result) error {
 	byRunner := map[*Runner][]sdk.Result{}
 	for _, one := range batch {
 		c := p.checks[one.ID]
-		if c == nil || c.flight != flying {
+		switch {
+		case c == nil && s.owed > 0:
+			s.owed--
+			continue
+		case c == nil || c.flight != flying:
 			s.stray++
 			continue
 		}

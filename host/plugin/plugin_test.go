@@ -277,6 +277,25 @@ func TestTooManyHungProbesReplaceTheProcess(t *testing.T) {
 	until(t, r, 9, func(v sdk.Verdict) bool { return isUp(v) && p.Status()[0].Restarts == 1 })
 }
 
+// The verdict of a probe whose check was forgotten on the way is no lie: a director that is
+// reloaded often must not lose its plugins over it.
+func TestVerdictsOfForgottenChecksAreNoLies(t *testing.T) {
+	p, _ := newPool(t, func(o *Options) { o.timing.maxStray = 3 })
+	r := runner(t, p, "good")
+	r.Register(100, target("good"), nil)
+	until(t, r, 100, isUp)
+	for id := uint64(1); id <= 10; id++ {
+		r.Register(id, target("good"), sdk.Options{"act": "wait"})
+		r.Start(due(5*time.Second, id))
+		until(t, r, 100, isUp) // by now it waits
+		r.Forget(id)
+		until(t, r, 100, isUp)
+	}
+	if s := p.Status()[0]; s.Restarts != 0 || s.State != "running" {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestLiarsAreOutOfService(t *testing.T) {
 	for how, says := range map[string]string{
 		"stray": "nobody had asked for", "huge": "over 4 MiB", "close": "closed the stream",

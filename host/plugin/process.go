@@ -33,6 +33,7 @@ type session struct {
 	info   sdk.Info
 	pid    int
 	hung   int // probes that never came back; guarded by process.mu
+	owed   int // probes that were forgotten on the way, whose verdicts may still come; guarded by process.mu
 	stray  int // verdicts that nobody asked for; guarded by process.mu
 }
 
