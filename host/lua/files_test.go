@@ -294,3 +294,28 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("got %+v, %v", info, err)
 	}
 }
+
+// The examples of the documentation are what it says.
+func TestDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/lua.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inline := 0
+	for i, block := range strings.Split(string(text), "```conf\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		path := filepath.Join(t.TempDir(), "redis.lua")
+		write(t, path, "return arg[5] == 'master'")
+		block = "quiescent = yes\n" + strings.ReplaceAll(block, "/etc/ha.d/redis.lua", path)
+		l := &config.Loader{OpenCatalog: func(string, string) config.Catalog { return catalog{lua.New(lua.Options{})} }}
+		c, err := l.Parse(t.Context(), "ldirectord.cf", []byte(block))
+		if err != nil || len(c.Warnings) > 0 {
+			t.Errorf("example %d: %v, %v", i+1, err, c)
+			continue
+		}
+		inline += strings.Count(block, "<<END")
+	}
+	if inline == 0 {
+		t.Error("no example has a script")
+	}
+}
