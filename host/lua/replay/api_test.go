@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -147,6 +148,22 @@ return ld.up(table.concat(out, " "))`
 	for _, name := range found {
 		if !regexp.MustCompile("`" + regexp.QuoteMeta(name) + "[(`{]").MatchString(all) {
 			t.Errorf("%s has no heading in docs/lua-api.md", name)
+		}
+	}
+}
+
+// The recordings beside scripts of the cookbook play.
+func TestRecordingsOfTheCookbook(t *testing.T) {
+	scripts, err := filepath.Glob("../../../docs/examples/lua/*.lua.d")
+	if err != nil || len(scripts) == 0 {
+		t.Fatal("there are none", err)
+	}
+	for i := range scripts {
+		scripts[i] = strings.TrimSuffix(scripts[i], ".d")
+	}
+	for _, r := range Scripts(t.Context(), scripts) {
+		if len(r.Problems) > 0 {
+			t.Errorf("%s: %q", r.Recording, r.Problems)
 		}
 	}
 }
