@@ -44,9 +44,9 @@ func TestHTTP(t *testing.T) {
 		w.WriteHeader(418)
 		fmt.Fprintf(w, "%s %s %s %s %s", q.Method, q.Host, body, q.Header.Get("X-A"), q.UserAgent())
 	})
-	mux.HandleFunc("/away", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, other.URL, 303) })
-	mux.HandleFunc("/keep", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "/echo", 307) })
-	mux.HandleFunc("/loop", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "/loop", 302) })
+	mux.HandleFunc("/away", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, other.URL, http.StatusSeeOther) })
+	mux.HandleFunc("/keep", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "/echo", http.StatusTemporaryRedirect) })
+	mux.HandleFunc("/loop", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "/loop", http.StatusFound) })
 	mux.HandleFunc("/odd", func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Location", "ftp://x/")
 		w.WriteHeader(302)

@@ -285,7 +285,7 @@ func (r *Recording) exchange(at int, verb string, rest []word) error {
 			return err
 		}
 		if x.Failure.Status == sdk.StatusUp {
-			return errors.New("down or unknown expected after !")
+			return errors.New("down or unknown expected after the sign of a failure")
 		}
 	}
 	r.Exchanges = append(r.Exchanges, x)
