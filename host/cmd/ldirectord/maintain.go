@@ -57,10 +57,11 @@ func namesOf(cfg *config.Config) map[netip.Addr][]string {
 				continue
 			}
 			addr := s.Addr.Addr()
-			names[addr] = names[addr]
-			if m, ok := maintenance.Parse(s.Name); ok && m.Host != "" && !slices.Contains(names[addr], m.Host) {
-				names[addr] = append(names[addr], m.Host)
+			given := names[addr]
+			if m, ok := maintenance.Parse(s.Name); ok && m.Host != "" && !slices.Contains(given, m.Host) {
+				given = append(given, m.Host)
 			}
+			names[addr] = given // an address without a name is one to look up, too
 		}
 	}
 	return names
