@@ -46,6 +46,8 @@ type Alerts struct {
 	instance, host string
 	sendmail       sendmail
 	commands       *shells
+	gather         time.Duration                                     // see gatherFor
+	compose        func(m Mailing, batch []Alert, lost int) delivery // a mail
 	poster         *http.Client
 
 	over    context.Context // ends with what Close waits for
@@ -80,6 +82,7 @@ func NewAlerts(instance string, s Settings, log *slog.Logger) *Alerts {
 		poster: newPoster(), settings: s, routes: map[string]*outbox{}, down: map[place]*outage{},
 	}
 	a.over, a.cancel = context.WithCancel(context.Background())
+	a.compose, a.gather = a.letter, gatherFor
 	a.running.Go(a.repeat) // Close waits for it
 	return a
 }
@@ -204,6 +207,7 @@ func (a *Alerts) mailTo(m Mailing, alert Alert) {
 		return
 	}
 	a.route(m.key(), func(o *outbox) {
+		o.gather = a.gather
 		o.name, o.together, o.log = "emailalert", true, a.log.With("to", strings.Join(m.To, ", "))
 		o.prepare = func(batch []Alert, lost int) delivery { return a.compose(m, batch, lost) }
 	}).add(alert)

@@ -17,8 +17,8 @@ func (m Mailing) key() string {
 	return strings.Join(append([]string{m.SMTP, m.From}, m.To...), "\x00")
 }
 
-// compose makes a batch of alerts into one mail to all recipients, and returns how to deliver it.
-func (a *Alerts) compose(m Mailing, batch []Alert, lost int) delivery {
+// letter makes a batch of alerts into one mail to all recipients, and returns how to deliver it.
+func (a *Alerts) letter(m Mailing, batch []Alert, lost int) delivery {
 	l := letter{mailing: m, host: a.host}
 	text := l.write(batch, lost)
 	if m.SMTP == "" {
@@ -158,10 +158,15 @@ func address(text string) string {
 	if ascii(text) {
 		return text
 	}
-	if parsed, err := mail.ParseAddress(text); err == nil {
+	if parsed, err := mail.ParseAddress(text); err == nil && ascii(parsed.Address) {
 		return parsed.String()
 	}
-	return strings.ToValidUTF8(text, "?")
+	return strings.Map(func(r rune) rune {
+		if r > 126 {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // bare is the address in "Name <address>", as a mail server is told it.

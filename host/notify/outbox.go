@@ -10,11 +10,12 @@ import (
 
 // The bounds of an outbox.
 const (
-	alertsWaiting = 1000            // more drop the oldest
+	alertsWaiting = 4000            // more drop the oldest
 	alertsSingly  = 20              // that many or fewer go out one by one
-	alertsAtOnce  = 250             // more than that go out together, this many at most
+	alertsAtOnce  = 500             // more than that go out together, this many at most
 	tryLimit      = time.Minute     // of one try
 	giveUpAfter   = time.Hour       // of tries
+	gatherFor     = time.Second     // before mail goes out: what happens at once should come together
 	backoffFirst  = 5 * time.Second // doubles
 	backoffMost   = 5 * time.Minute
 )
@@ -32,7 +33,8 @@ type outbox struct {
 	name     string       // the directive
 	log      *slog.Logger // with where it leads
 	prepare  func(batch []Alert, lost int) delivery
-	together bool // batches may have more than one alert
+	together bool          // batches may have more than one alert
+	gather   time.Duration // before the first one
 	over     context.Context
 	hurry    <-chan struct{} // closed when the daemon ends: no more waits
 	running  *sync.WaitGroup
@@ -51,7 +53,7 @@ func (o *outbox) add(alerts ...Alert) {
 	defer o.mu.Unlock()
 	o.waiting = append(o.waiting, alerts...)
 	if over := len(o.waiting) - alertsWaiting; over > 0 {
-		o.waiting = append([]Alert(nil), o.waiting[over:]...)
+		o.waiting = o.waiting[over:] // append makes room now and then
 		o.lost += over
 	}
 	if !o.busy && len(o.waiting) > 0 {
@@ -82,6 +84,10 @@ func (o *outbox) next() ([]Alert, int) {
 }
 
 func (o *outbox) drain() {
+	select {
+	case <-time.After(o.gather):
+	case <-o.hurry:
+	}
 	for {
 		batch, lost := o.next()
 		if lost > 0 {

@@ -39,7 +39,7 @@ func (e *envelope) send(ctx context.Context) error {
 		err = fmt.Errorf("%w: %w", errFinal, errors.Join(e.refused...))
 	}
 	if answer, ok := errors.AsType[*textproto.Error](err); ok {
-		err = fmt.Errorf("%s", printable(err.Error(), maxText)) // a server's own words
+		err = words(answer)
 		if answer.Code >= 500 {
 			err = fmt.Errorf("%w: %w", errFinal, err)
 		}
@@ -48,6 +48,11 @@ func (e *envelope) send(ctx context.Context) error {
 		return fmt.Errorf("smtp %s: %w", e.server, err)
 	}
 	return nil
+}
+
+// words are what a server answered, fit to be shown.
+func words(answer *textproto.Error) error {
+	return fmt.Errorf("%d %s", answer.Code, printable(answer.Msg, maxText))
 }
 
 // errTLS is a server that offers TLS and then cannot do it.
@@ -104,7 +109,7 @@ func (e *envelope) transact(c *smtp.Client) error {
 		case known && answer.Code < 500:
 			later, why = append(later, to), err
 		case known:
-			refused = append(refused, fmt.Errorf("%s refused: %s", printable(to, maxText), printable(err.Error(), maxText)))
+			refused = append(refused, fmt.Errorf("%s refused: %w", printable(to, maxText), words(answer)))
 		default:
 			return err
 		}
