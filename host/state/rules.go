@@ -177,6 +177,8 @@ func (v *service) command(c cause) []Transition {
 		return []Transition{t}
 	case v.started != "" && (v.up() || v.cfg.CheckType == config.Off || v.cfg.FallbackCommand == ""):
 		return []Transition{v.stopCommand(c)}
+	case v.started != "" && v.started != v.cfg.FallbackCommand && v.fallback && v.settled: // a reload has another
+		return append([]Transition{v.stopCommand(c)}, v.command(c)...)
 	default:
 		return nil
 	}

@@ -341,6 +341,9 @@ func (s *story) happened(ts []state.Transition) []string {
 	var out []string
 	for _, t := range ts {
 		text := "+ " + t.Text()
+		if t.Command != "" {
+			text += " by " + t.Command
+		}
 		if t.Reason != "" && t.Change != state.Deviated {
 			text += " -- " + t.Reason
 		}

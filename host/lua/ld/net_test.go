@@ -45,7 +45,9 @@ func TestHTTP(t *testing.T) {
 		fmt.Fprintf(w, "%s %s %s %s %s", q.Method, q.Host, body, q.Header.Get("X-A"), q.UserAgent())
 	})
 	mux.HandleFunc("/away", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, other.URL, http.StatusSeeOther) })
-	mux.HandleFunc("/keep", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "/echo", http.StatusTemporaryRedirect) })
+	mux.HandleFunc("/keep", func(w http.ResponseWriter, q *http.Request) {
+		http.Redirect(w, q, "/echo", http.StatusTemporaryRedirect)
+	})
 	mux.HandleFunc("/loop", func(w http.ResponseWriter, q *http.Request) { http.Redirect(w, q, "/loop", http.StatusFound) })
 	mux.HandleFunc("/odd", func(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Location", "ftp://x/")
