@@ -47,6 +47,8 @@ func TestStories(t *testing.T) {
 			"reloads": reloads,
 			"conns":   conns,
 			"leaks":   leaks,
+			"mailbox": mailbox,
+			"wrote":   wrote,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "long" {

@@ -50,32 +50,6 @@ func TestPluginDirs(t *testing.T) {
 	}
 }
 
-func TestIdleDirectivesAreNamed(t *testing.T) {
-	text := "autoreload = no\nemailalertfreq = 0\nemailalert = root@localhost\nvirtual = 10.0.0.1:80\n\treal = 10.0.0.2:80 gate\n\tchecktype = on\n\tmonitorfile = /tmp/m\n"
-	path := filepath.Join(t.TempDir(), "web.cf")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, err := load(t.Context(), &config.Loader{OpenCatalog: testKinds(t).open}, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, w := range cfg.Warnings {
-		if !strings.Contains(w.Want, "does not act on it") {
-			continue
-		}
-		got = append(got, strings.TrimPrefix(w.String(), path))
-	}
-	want := []string{
-		":3:1: emailalert: accepted, but this version does not act on it",
-		":7:2: monitorfile: accepted, but this version does not act on it",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 func TestUnresolved(t *testing.T) {
 	cfg := &config.Config{Services: []config.Service{
 		{Unresolved: true},
