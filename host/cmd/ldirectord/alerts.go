@@ -69,7 +69,7 @@ func alertProblems(cfg *config.Config) (errs, warnings []config.Problem) {
 		u, err := url.Parse(text)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 			errs = append(errs, config.Problem{
-				Pos: cfg.Global.Origins["webhook"], Directive: "webhook", Want: "a URL that begins with http:// or https:// and a host",
+				Pos: cfg.Global.Origins["webhook"], Directive: "webhook", Want: "no URL, expected one that begins with http:// or https:// and a host",
 			})
 		}
 	}

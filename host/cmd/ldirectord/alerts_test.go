@@ -73,14 +73,14 @@ func TestAlertsThatReachNobody(t *testing.T) {
 		_, at, _ := strings.Cut(w.String(), "web.cf")
 		got = append(got, at)
 	}
-	want := []string{`:2:14: emailalert: found "not an address", expected an e-mail address`, `:6:15: emailalert: found "@", expected an e-mail address`}
+	want := []string{`:2:1: emailalert: found "not an address", expected an e-mail address`, `:6:2: emailalert: found "@", expected an e-mail address`}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	for _, webhook := range []string{"ftp://me:geheim@host/", "//me:geheim@host", "http://", "http://[geheim", "geheim"} {
 		_, err := readConfig(t, "webhook = \""+webhook+"\"\n"+section)
 		var bad *config.Errors
-		if !errors.As(err, &bad) || !strings.Contains(bad.Error(), "web.cf:1:12: webhook: ") || strings.Contains(bad.Error(), "geheim") {
+		if !errors.As(err, &bad) || !strings.Contains(bad.Error(), "web.cf:1:1: webhook: ") || strings.Contains(bad.Error(), "geheim") {
 			t.Errorf("%s: %v", webhook, err)
 		}
 	}
