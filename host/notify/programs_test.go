@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ldirectord/ldirectord/host/state"
+	"github.com/ldirectord/ldirectord/sdk"
 )
 
 // The form that programs rely on.
@@ -175,4 +176,47 @@ func TestRepeatsReachPrograms(t *testing.T) {
 		}
 		a.Close(t.Context())
 	})
+}
+
+// block returns the blocks of docs/alerts.md of one kind.
+func block(t *testing.T, kind string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/alerts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "```"+kind+"\n")
+	example, _, ended := strings.Cut(rest, "```")
+	if !found || !ended {
+		t.Fatalf("docs/alerts.md has no example of %s", kind)
+	}
+	return example
+}
+
+func TestExamplesOfTheDocument(t *testing.T) {
+	a := sample()
+	a.ServiceName, a.Comment = "Shop", "Call Bob"
+	if got, want := subject([]Alert{a})+"\n", block(t, "subject"); got != want {
+		t.Errorf("subject %s, want %s", got, want)
+	}
+	if got, want := body([]Alert{a}, 0), block(t, "mail"); got != want {
+		t.Errorf("mail\n%s\nwant\n%s", got, want)
+	}
+	if got, want := string(object(a)), block(t, "json"); got != want {
+		t.Errorf("object\n%s\nwant\n%s", got, want)
+	}
+	page, err := runProgram(t.Context(), object(a), "/bin/sh", "-c", block(t, "sh"))
+	if want := "PAGE: " + a.Text; err != nil || page != want {
+		t.Errorf("the command printed %q, %v, want %q", page, err, want)
+	}
+	m := &MonitorFiles{pid: 4711}
+	var lines []byte
+	for i, v := range []sdk.Verdict{sdk.Up(), sdk.Down("status 500, want 200 | 2xx"), sdk.Unknown("the check was ended")} {
+		s := sighting("", strings.Replace(httpID, "10.4.0.11", "10.0.0.2", 1), v)
+		s.At = time.Date(2026, 11, 22, 7, 6, 33+10*i, 0, time.Local)
+		lines = m.line(lines, s)
+	}
+	if want := block(t, "monitor"); string(lines) != want {
+		t.Errorf("monitorfile\n%s\nwant\n%s", lines, want)
+	}
 }
