@@ -64,6 +64,7 @@ var rules = []rule{
 	{"host/lua", []string{"sdk", "sdk/probe", "sdk/match", "host/lua/...", gopher}, "scripts see what plugins see"},
 	{"host/lua/...", []string{"sdk", "sdk/probe", "sdk/match", "host/lua/...", gopher, miekgDNS}, "scripts see what plugins see"},
 	{"host/script", []string{"sdk", "sdk/probe", "host/builtin"}, "what operators wrote is run, no configuration"},
+	{"host/migrate", []string{"config", "lvs"}, "compares a configuration with what it was, purely"},
 	{"host/maintenance", []string{"host/state"}, "files and names, no configuration"},
 	{"host/store", []string{"host/state", "lvs"}, "what is remembered"},
 	{"host/cli", []string{"config", "lvs", "host/state", "host/control"}, "clients of the control socket"},
