@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/ldirectord/ldirectord/config"
+	"github.com/ldirectord/ldirectord/host/migrate"
 )
 
 // ConfigReport is what configtest prints.
@@ -15,6 +16,7 @@ type ConfigReport struct {
 	Errors  *config.Errors // nil without
 	Dump    bool           // the effective configuration too
 	Secrets bool           // with passwords in it
+	Migrate bool           // what was otherwise with the Perl ldirectord, too
 }
 
 func (r ConfigReport) problems() (bad, warnings []config.Problem) {
@@ -24,7 +26,7 @@ func (r ConfigReport) problems() (bad, warnings []config.Problem) {
 	return nil, r.Config.Warnings
 }
 
-// Text prints the dump to out, errors and warnings to err, a line each.
+// Text prints the differences and the dump to out, errors and warnings to err, a line each.
 func (r ConfigReport) Text(out, err io.Writer) error {
 	bad, warnings := r.problems()
 	for _, p := range bad {
@@ -32,6 +34,9 @@ func (r ConfigReport) Text(out, err io.Writer) error {
 	}
 	for _, p := range warnings {
 		fmt.Fprintln(err, "warning: "+p.String())
+	}
+	if r.Config != nil && r.Migrate {
+		fmt.Fprint(out, migrate.Text(r.Config.File, migrate.Differences(r.Config)))
 	}
 	if r.Config == nil || !r.Dump {
 		return nil
@@ -49,15 +54,53 @@ type problem struct {
 	Message   string `json:"message"`
 }
 
-// JSON prints everything as one object: errors, warnings, and with Dump the configuration.
+// difference is a migrate.Difference for machines.
+type difference struct {
+	File      string `json:"file"`
+	Line      int    `json:"line"`
+	Column    int    `json:"column,omitempty"`
+	Rule      string `json:"rule"`
+	Directive string `json:"directive"`
+	Was       string `json:"was"`
+	Now       string `json:"now"`
+	Keep      []edit `json:"keep"` // empty: nothing keeps it as it was
+	Note      string `json:"note,omitempty"`
+}
+
+// edit is a migrate.Edit for machines.
+type edit struct {
+	Place migrate.Place `json:"place"` // top of the file, below Line, or instead of it
+	Line  int           `json:"line,omitempty"`
+	Text  string        `json:"text"`
+}
+
+func differences(list []migrate.Difference) []difference {
+	out := make([]difference, 0, len(list))
+	for _, d := range list {
+		keep := make([]edit, 0, len(d.Keep))
+		for _, e := range d.Keep {
+			keep = append(keep, edit(e))
+		}
+		out = append(out, difference{d.Pos.File, d.Pos.Line, d.Pos.Col, d.Rule, d.Directive, d.Was, d.Now, keep, d.Note})
+	}
+	return out
+}
+
+// JSON prints everything as one object: errors, warnings, with Migrate the differences, and with
+// Dump the configuration.
 func (r ConfigReport) JSON(out io.Writer) error {
 	bad, warnings := r.problems()
 	report := struct {
 		OK       bool            `json:"ok"`
 		Errors   []problem       `json:"errors"`
 		Warnings []problem       `json:"warnings"`
+		Migrate  *[]difference   `json:"migrate,omitempty"`
 		Config   json.RawMessage `json:"config,omitempty"`
 	}{OK: r.Errors == nil, Errors: problems(bad), Warnings: problems(warnings)}
+	if r.Config != nil && r.Migrate {
+		list := differences(migrate.Differences(r.Config))
+		report.Migrate = &list
+	}
 	if r.Config != nil && r.Dump {
 		var dump bytes.Buffer
 		if err := r.Config.DumpJSON(&dump, config.DumpOptions{Secrets: r.Secrets}); err != nil {

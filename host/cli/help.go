@@ -20,6 +20,8 @@ The daemon
 
 The configuration
   configtest     print every error and warning; exit code 2 with errors
+    --migrate    also print each line that means something else than it did to
+                 the Perl ldirectord, and what to write to have it as before
     --dump       print the effective configuration, defaults filled in
     --secrets    with passwords (root only): this form can be read back
     --json       for machines

@@ -67,7 +67,7 @@ var rules = []rule{
 	{"host/migrate", []string{"config", "lvs"}, "compares a configuration with what it was, purely"},
 	{"host/maintenance", []string{"host/state"}, "files and names, no configuration"},
 	{"host/store", []string{"host/state", "lvs"}, "what is remembered"},
-	{"host/cli", []string{"config", "lvs", "host/state", "host/control"}, "clients of the control socket"},
+	{"host/cli", []string{"config", "lvs", "host/state", "host/control", "host/migrate"}, "clients of the control socket"},
 	{"host/engine", []string{"host/state", "config", "lvs", "host/monitor", "sdk"}, "interfaces, not implementations"},
 	{"host/notify", []string{"host/state", "lvs"}, "sinks see transitions"},
 	{"host/control", []string{"host/state", "lvs"}, "shows what is"},

@@ -102,14 +102,15 @@ func (anyService) Validate(string, map[string]string) error { return nil }
 
 // configtest prints what is wrong with a configuration, and on demand what is in force.
 func (a *app) configtest() int {
-	var dump, secrets, machine bool
+	var dump, secrets, machine, differences bool
 	flags := pflag.NewFlagSet("configtest", pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&dump, "dump", false, "")
 	flags.BoolVar(&secrets, "secrets", false, "")
 	flags.BoolVar(&machine, "json", false, "")
+	flags.BoolVar(&differences, "migrate", false, "")
 	if err := flags.Parse(a.in.args); err != nil || flags.NArg() > 0 {
-		a.complain("configtest takes --dump, --secrets and --json, found %q", a.in.args)
+		a.complain("configtest takes --migrate, --dump, --secrets and --json, found %q", a.in.args)
 		return exitUsage
 	}
 	if secrets && os.Getuid() != 0 {
@@ -122,7 +123,7 @@ func (a *app) configtest() int {
 		a.complain("%v", err)
 		return exitConfig
 	}
-	report := cli.ConfigReport{Config: cfg, Errors: bad, Dump: dump, Secrets: secrets}
+	report := cli.ConfigReport{Config: cfg, Errors: bad, Dump: dump, Secrets: secrets, Migrate: differences}
 	if machine {
 		err = report.JSON(a.out)
 	} else {
