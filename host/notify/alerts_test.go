@@ -199,6 +199,7 @@ func TestFailuresAreTriedAgainForAnHour(t *testing.T) {
 		p.fails = 1000
 		a.Take([]state.Transition{change(state.Added, one)})
 		time.Sleep(2 * time.Hour)
+		synctest.Wait()
 		p.fails = 0
 		a.Take([]state.Transition{change(state.Deleted, two)})
 		p.want(t, "starting [Shop] Deleted real server: 10.0.0.3:80 (10.0.0.1:80)")
