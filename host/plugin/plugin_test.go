@@ -344,7 +344,7 @@ func TestGroupDiesWithItsLeader(t *testing.T) {
 	r := runner(t, p, "good")
 	r.Register(1, target("good"), sdk.Options{"act": "child"})
 	r.Register(2, target("good"), sdk.Options{"act": "exit"})
-	r.Start(due(time.Second, 1))
+	r.Start(due(time.Minute, 1)) // the process has to start first
 	pid, err := strconv.Atoi(collect(t, r, 1)[1].Reason)
 	if err != nil {
 		t.Fatal(err)
