@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ func (s sendmail) send(ctx context.Context, text []byte) error {
 	if err != nil {
 		return err
 	}
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) // a program of this machine, with its line ends
 	output, err := runProgram(ctx, text, program, "-t", "-i")
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", program, err, printable(output, maxText))

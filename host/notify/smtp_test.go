@@ -341,7 +341,10 @@ func TestSendmail(t *testing.T) {
 	if err != nil || string(args) != "-t -i\n" {
 		t.Fatalf("%q, %v\n%s", args, err, &log)
 	}
-	m, _ := parse(t, text)
+	if strings.Contains(string(text), "\r") {
+		t.Errorf("line ends of SMTP: %q", text)
+	}
+	m, _ := parse(t, []byte(strings.ReplaceAll(string(text), "\n", "\r\n")))
 	if m.Header.Get("To") != "ops@example.com" || m.Header.Get("From") != "" {
 		t.Errorf("%v", m.Header)
 	}
