@@ -4,7 +4,7 @@ import "strings"
 
 // classEnd returns what follows the character class at p of the pattern.
 func (m *matcher) classEnd(p int) int {
-	c := m.pat[p]
+	c, start := m.pat[p], p
 	p++
 	switch c {
 	case '%':
@@ -28,6 +28,7 @@ func (m *matcher) classEnd(p int) int {
 		if p >= len(m.pat) {
 			m.L.RaiseError("malformed pattern (missing ']')")
 		}
+		m.step((p - start) / 8)
 		return p + 1
 	}
 	return p

@@ -88,7 +88,16 @@ func raised(err error) sdk.Verdict {
 			return sdk.Unknown("script ended: calls nested too deeply, or too many values at once: %s", short(text))
 		}
 	}
+	if isPanic(bad) {
+		return sdk.Unknown("the interpreter of Lua cannot do this: %s", short(text))
+	}
 	return sdk.Down("%s", short(text))
+}
+
+// isPanic says whether the interpreter failed, and not the script: in a coroutine it makes its own panics
+// errors, whose text is all that tells them.
+func isPanic(err *lua.ApiError) bool {
+	return err.Type == lua.ApiErrorPanic || strings.HasPrefix(err.Object.String(), "runtime error: ")
 }
 
 // short bounds a text before it is copied about.

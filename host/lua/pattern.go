@@ -244,6 +244,7 @@ func (m *matcher) frontier(s, p int) (next, end int, handled bool) {
 	if s < len(m.src) {
 		here = m.src[s]
 	}
+	m.step((after - p) / 4) // it is gone through twice
 	if !m.set(before, p, after-1) && m.set(here, p, after-1) {
 		return after, s, true
 	}

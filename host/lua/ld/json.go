@@ -20,8 +20,12 @@ const (
 	maxJSONNodes = 100_000
 )
 
-// jsonNode is about what a value costs in a Lua table, in bytes.
-const jsonNode = 64
+// jsonNode is about what a value costs in a Lua table, in bytes, and jsonBlock how many of them the memory
+// budget is asked for at a time.
+const (
+	jsonNode  = 512
+	jsonBlock = 1024
+)
 
 // jsonWords are what JSON has and Lua has not.
 type jsonWords struct {
@@ -29,13 +33,13 @@ type jsonWords struct {
 	array *lua.LTable    // the metatable of arrays, so that an empty one stays one
 }
 
-// decodeJSON reads exactly one value (RFC 8259). Objects and arrays become tables, an
-// array's with the metatable of arrays.
-func (w *jsonWords) decode(L *lua.LState, text string) (lua.LValue, error) {
+// decode reads exactly one value (RFC 8259). Objects and arrays become tables, an
+// array's with the metatable of arrays. Charge asks the memory budget, and may raise its error.
+func (w *jsonWords) decode(L *lua.LState, text string, charge func(bytes int)) (lua.LValue, error) {
 	if len(text) > maxJSON {
 		return nil, fmt.Errorf("JSON of %d bytes: more than %d", len(text), maxJSON)
 	}
-	d := &jsonReader{words: w, state: L, in: json.NewDecoder(bytes.NewReader([]byte(text)))}
+	d := &jsonReader{words: w, state: L, charge: charge, in: json.NewDecoder(bytes.NewReader([]byte(text)))}
 	d.in.UseNumber()
 	v, err := d.value(0)
 	if err == nil {
@@ -60,10 +64,11 @@ func jsonError(err error) error {
 }
 
 type jsonReader struct {
-	words *jsonWords
-	state *lua.LState
-	in    *json.Decoder
-	nodes int
+	words  *jsonWords
+	state  *lua.LState
+	charge func(bytes int)
+	in     *json.Decoder
+	nodes  int
 }
 
 func (d *jsonReader) value(depth int) (lua.LValue, error) {
@@ -73,6 +78,9 @@ func (d *jsonReader) value(depth int) (lua.LValue, error) {
 	}
 	if d.nodes++; d.nodes > maxJSONNodes {
 		return nil, fmt.Errorf("more than %d values", maxJSONNodes)
+	}
+	if d.nodes%jsonBlock == 0 {
+		d.charge(jsonBlock * jsonNode)
 	}
 	if depth > maxJSONDepth {
 		return nil, fmt.Errorf("nested more than %d deep", maxJSONDepth)
@@ -142,6 +150,7 @@ func (w *jsonWords) encode(v lua.LValue) (string, error) {
 type jsonWriter struct {
 	words *jsonWords
 	out   []byte
+	seen  int // values in tables, those of a table as often as it is come by
 }
 
 func (e *jsonWriter) value(v lua.LValue, depth int) error {
@@ -193,7 +202,13 @@ func (e *jsonWriter) table(t *lua.LTable, depth int) error {
 	if err != nil {
 		return err
 	}
-	if isArray && len(keys) == 0 || t.Metatable == lua.LValue(e.words.array) {
+	if e.seen += len(keys) + t.Len(); e.seen > maxJSON { // each takes a byte at least
+		return fmt.Errorf("more than %d bytes of JSON", maxJSON)
+	}
+	if isArray || t.Metatable == lua.LValue(e.words.array) {
+		if len(keys) > 0 {
+			return errors.New("an array with names as keys has no JSON")
+		}
 		e.out = append(e.out, '[')
 		for i := range t.Len() {
 			if i > 0 {

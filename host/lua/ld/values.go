@@ -1,7 +1,6 @@
 package ld
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/rand"
@@ -22,34 +21,43 @@ import (
 	"github.com/ldirectord/ldirectord/sdk/match"
 )
 
-// maxPatterns bounds the compiled patterns that a state keeps.
-const maxPatterns = 64
+// Bounds of Perl patterns, in bytes, of one and of all that a state keeps, and about what a byte of one
+// costs when it is compiled: that can take 3 microseconds, too, and nothing ends it.
+const (
+	maxPattern  = 8 << 10
+	maxPatterns = 64 << 10
+	patternByte = 512
+)
 
 // patterns are those that scripts of a state have used.
-type patterns map[string]*match.Pattern
+type patterns struct {
+	compiled map[string]*match.Pattern
+	size     int // of their texts
+}
 
-func (p *patterns) get(text string) (*match.Pattern, error) {
-	if compiled := (*p)[text]; compiled != nil {
-		return compiled, nil
+func (p *patterns) keep(text string, compiled *match.Pattern) {
+	if p.size += len(text); p.compiled == nil || p.size > maxPatterns {
+		p.compiled, p.size = map[string]*match.Pattern{}, len(text)
 	}
-	compiled, err := match.Compile(text)
-	if err != nil {
-		return nil, err
-	}
-	if *p == nil || len(*p) >= maxPatterns {
-		*p = patterns{}
-	}
-	(*p)[text] = compiled
-	return compiled, nil
+	p.compiled[text] = compiled
 }
 
 // pattern is argument n, compiled.
 func (a *api) pattern(L *lua.LState, n int) *match.Pattern {
-	p, err := a.patterns.get(L.CheckString(n))
+	text := L.CheckString(n)
+	if known := a.patterns.compiled[text]; known != nil {
+		return known
+	}
+	if len(text) > maxPattern {
+		a.check(L, limited("a pattern of %d bytes: more than %d", len(text), maxPattern))
+	}
+	a.state.Charge(L, patternByte*len(text))
+	compiled, err := match.Compile(text)
 	if err != nil {
 		L.ArgError(n, err.Error())
 	}
-	return p
+	a.patterns.keep(text, compiled)
+	return compiled
 }
 
 // matched words an error of a search.
@@ -136,17 +144,11 @@ func (a *api) jsonEncode(L *lua.LState) int {
 
 func (a *api) jsonDecode(L *lua.LState) int {
 	text := L.CheckString(1)
-	a.state.Charge(L, 2*len(text)+jsonNode*min(jsonValues(text), maxJSONNodes))
-	v, err := a.words.decode(L, text)
+	a.state.Charge(L, 2*len(text))
+	v, err := a.words.decode(L, text, func(bytes int) { a.state.Charge(L, bytes) })
 	a.understood(L, err)
 	L.Push(v)
 	return 1
-}
-
-// jsonValues is about how many values a text holds, at most.
-func jsonValues(text string) int {
-	b := []byte(text)
-	return 1 + bytes.Count(b, []byte(",")) + bytes.Count(b, []byte("[")) + bytes.Count(b, []byte("{"))
 }
 
 func (a *api) hex(L *lua.LState) int {
