@@ -333,6 +333,44 @@ func TestAHungKernelStopsNoDecision(t *testing.T) {
 	})
 }
 
+// slow is a kernel during whose edits something happens.
+type slow struct {
+	*memory.Controller
+	meanwhile func()
+}
+
+func (s *slow) Apply(ctx context.Context, edits []lvs.Edit) error {
+	s.meanwhile()
+	return s.Controller.Apply(ctx, edits)
+}
+
+func TestVerdictsDuringAStopChangeNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		kernel := &slow{Controller: w.kernel, meanwhile: func() {}}
+		w.options.Controller = kernel
+		w.start(section(func(s *config.Service) { s.FallbackCommand = "/bin/page" }))
+		w.say(one, down())
+		w.say(two, down())
+		told := len(w.sink.took)
+		kernel.meanwhile = func() {
+			select {
+			case w.checks.out <- []state.Observation{{Check: w.checks.set[0].ID, Verdict: down(), At: time.Now()}}:
+				synctest.Wait()
+			case <-time.After(time.Second):
+			}
+		}
+		if err := w.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, tr := range w.sink.took[told:] {
+			if tr.Change == state.Added || tr.Change == state.FallbackStarted {
+				t.Errorf("after the stop: %+v", tr)
+			}
+		}
+		w.want("no service")
+	})
+}
+
 func TestHandsOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.start(section(func(s *config.Service) { s.CleanStop = false }))

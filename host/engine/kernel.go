@@ -220,13 +220,14 @@ func (l *loop) stop(out outcome) {
 		l.end(nil)
 		return
 	}
-	l.then = func(out outcome) {
-		if out.err != nil {
-			out.err = fmt.Errorf("stop: %w", out.err)
-		}
-		l.end(out.err)
-	}
+	// Nothing else counts any more: a verdict that comes now would bring back what was taken out,
+	// and start a fallbackcommand that nobody stops.
 	l.applier.jobs <- edits
+	out = <-l.applier.outcomes
+	if out.err != nil {
+		out.err = fmt.Errorf("stop: %w", out.err)
+	}
+	l.end(out.err)
 }
 
 // end replies to all who wait.
