@@ -225,6 +225,15 @@ func TestTheLastMails(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	})
+	inBubble(t, settings(section()), func(t *testing.T, a *Alerts, p *post, _ *bytes.Buffer) {
+		p.fails = 100
+		a.Take([]state.Transition{change(state.Deleted, one)})
+		synctest.Wait()
+		a.Close(t.Context())
+		if tries := 100 - p.fails; tries != 2 {
+			t.Errorf("%d tries", tries)
+		}
+	})
 }
 
 // A delivery that hangs holds up a stop as long as it may, and nothing else at all.

@@ -160,7 +160,7 @@ func TestMonitorFileOnAFullDisk(t *testing.T) {
 	m.Seen([]state.Sighting{sighting(path, "again", sdk.Up())})
 	m.Close(t.Context())
 	got := strings.Split(strings.TrimSuffix(content(path), "\n"), "\n")
-	if last := got[len(got)-1]; !strings.HasPrefix(last, "[Mon") || !strings.HasSuffix(last, "again [up] -") {
+	if last := got[len(got)-1]; strings.Count(last, "[Mon") != 1 || !strings.HasPrefix(last, "[Mon") || !strings.HasSuffix(last, "again [up] -") {
 		t.Errorf("the last line is %q", last)
 	}
 	if !strings.Contains(logged(), "written again") {

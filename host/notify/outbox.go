@@ -116,7 +116,7 @@ func (o *outbox) deliver(batch []Alert, try delivery) {
 			o.told = ""
 			o.log.Info(o.name+": "+batch[0].named(), "alerts", len(batch))
 			return
-		case errors.Is(err, errFinal), time.Since(begun) > giveUpAfter, o.over.Err() != nil:
+		case errors.Is(err, errFinal), time.Since(begun) >= giveUpAfter, o.over.Err() != nil:
 			o.told = err.Error()
 			log(o.name+": not delivered", "reason", err, "alert", batch[0].named(), "alerts", len(batch))
 			return
