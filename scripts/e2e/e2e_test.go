@@ -42,6 +42,7 @@ func TestStories(t *testing.T) {
 			"address": address,
 			"config":  rewrite,
 			"third":   installThird,
+			"echo":    echo,
 			"hold":    hold,
 			"held":    stillHeld,
 			"reloads": reloads,

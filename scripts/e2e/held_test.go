@@ -22,16 +22,12 @@ import (
 // held are connections of a client that go on through whatever the director does.
 type held struct{ conns []net.Conn }
 
-// hold N ADDRESS SERVER starts a server at SERVER that sends back what it gets, and holds N connections to
-// ADDRESS, which must lead there. held sends something over each of them, and waits for it to
-// come back.
-func hold(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: hold N ADDRESS SERVER")
+// echo ADDRESS starts a server that sends back what it gets.
+func echo(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: echo ADDRESS")
 	}
-	n, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	l, err := net.Listen("tcp", args[2])
+	l, err := net.Listen("tcp", args[0])
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
 	go func() { // ends with the listener
@@ -46,6 +42,16 @@ func hold(ts *testscript.TestScript, neg bool, args []string) {
 			}()
 		}
 	}()
+}
+
+// hold N ADDRESS holds N connections to ADDRESS, which must lead to an echo server. held sends something
+// over each of them, and waits for it to come back.
+func hold(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hold N ADDRESS")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
 	h := ts.Value("held").(*held)
 	for range n {
 		var conn net.Conn
