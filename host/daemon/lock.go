@@ -123,13 +123,20 @@ func Look(p Paths) Instance {
 	}
 	pid := readPid(p.PidFile)
 	switch {
-	case pid == 0:
+	case pid == 0 && !exists(p.PidFile):
 		return Instance{}
+	case pid == 0:
+		return Instance{Presence: Stale}
 	case isDirector(pid, p.Instance):
 		return Instance{Presence: Running, Pid: pid, Foreign: true}
 	default:
 		return Instance{Presence: Stale, Pid: pid}
 	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // wholeFile is the lock that a daemon holds: on the open file, so that the kernel drops it

@@ -96,8 +96,10 @@ func TestStalePidFile(t *testing.T) {
 	if err := child.Run(); err != nil {
 		t.Fatal(err)
 	}
-	for name, pid := range map[string]int{"ended": child.Process.Pid, "another program": os.Getppid()} {
-		if err := os.WriteFile(p.PidFile, []byte(strconv.Itoa(pid)+"\n"), 0o644); err != nil {
+	for name, pid := range map[string]string{
+		"ended": strconv.Itoa(child.Process.Pid), "another program": strconv.Itoa(os.Getppid()), "no number": "none",
+	} {
+		if err := os.WriteFile(p.PidFile, []byte(pid+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		if got := Look(p); got.Presence != Stale {
