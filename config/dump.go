@@ -189,7 +189,8 @@ func (c *Config) globalLines() []row {
 				out = append(out, row{name: d.name, value: one, syntax: d.syntax, pos: g.Origins[d.name]})
 			}
 		} else if v != nil {
-			out = append(out, row{name: d.name, value: v, syntax: d.syntax, pos: g.Origins[d.name]})
+			// The path and query of a webhook are its password.
+			out = append(out, row{name: d.name, value: v, syntax: d.syntax, pos: g.Origins[d.name], secret: d.name == "webhook"})
 		}
 	}
 	return out
