@@ -324,3 +324,42 @@ func links(text string) []string {
 	}
 	return out
 }
+
+// TestDocumentsAreLinked: what README.md does not lead to nobody finds.
+func TestDocumentsAreLinked(t *testing.T) {
+	files := markdown(t)
+	linked := links(files["README.md"])
+	for name := range files {
+		inDocs, _ := filepath.Match("docs/*.md", name)
+		ofCheck, _ := filepath.Match("plugins/*/README.md", name)
+		if (inDocs || ofCheck) && !slices.Contains(linked, name) {
+			t.Errorf("README.md does not link to %s", name)
+		}
+	}
+}
+
+// TestCommandsAreDocumented compares the page of `ldirectord help` with the manual, and its commands
+// with docs/command-line.md.
+func TestCommandsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "host", "cli", "help.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shell, err := os.ReadFile("command-line.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := regexp.MustCompile(`(?m)^  [a-z][a-z-]+|--[a-z][a-z-]+`).FindAllString(string(page), -1)
+	if len(words) < 30 {
+		t.Fatalf("the page of help names %q only", words)
+	}
+	for _, word := range words {
+		word = strings.TrimSpace(word)
+		if !strings.Contains(Manual, word) {
+			t.Errorf("the manual does not have %s, which help has", word)
+		}
+		if !strings.HasPrefix(word, "-") && !strings.Contains(string(shell), "`"+word) {
+			t.Errorf("docs/command-line.md does not have %s, which help has", word)
+		}
+	}
+}
