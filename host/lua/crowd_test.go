@@ -46,7 +46,7 @@ func TestCrowds(t *testing.T) {
 			all.Wait()
 			about.stop()
 			t.Logf("heap grew by %d MiB, another check took %v of %d", about.heap>>20, about.late, about.runs)
-			if about.heap > growth || about.late > 500*time.Millisecond {
+			if about.heap > growth || about.late > 2*time.Second { // a busy machine is late
 				t.Errorf("the heap grew by %d MiB, another check took %v", about.heap>>20, about.late)
 			}
 		})

@@ -153,16 +153,16 @@ func TestRunawayEndsWithTheDeadline(t *testing.T) {
 	const bound = 120 * time.Millisecond
 	for _, pattern := range runaways {
 		p := compile(t, pattern)
-		ctx, cancel := context.WithTimeout(t.Context(), bound)
 		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), bound)
 		found, err := p.Match(ctx, runawayAnswer)
 		took := time.Since(start)
 		cancel()
 		if found || !errors.Is(err, ErrTimeout) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%q: %v, %v; want ErrTimeout and DeadlineExceeded", pattern, found, err)
 		}
-		if took < bound || took > bound+150*time.Millisecond {
-			t.Errorf("%q: ended after %v, want %v and at most 150ms more", pattern, took, bound)
+		if took < bound || took > bound+2*time.Second { // a busy machine is late; the pattern alone would take hours
+			t.Errorf("%q: ended after %v, want %v and little more", pattern, took, bound)
 		}
 		if len(err.Error()) > 200 {
 			t.Errorf("%q: the error carries the answer along: %d bytes", pattern, len(err.Error()))

@@ -83,6 +83,7 @@ func (a *app) stop() int {
 // new one that does not start.
 func (a *app) restart() int {
 	if code := a.validate(); code != exitOK {
+		a.goesOn()
 		return code
 	}
 	if code := a.stop(); code != exitOK {
@@ -107,6 +108,7 @@ func (a *app) reload() int {
 		return exitFailed
 	}
 	if code := a.validate(); code != exitOK {
+		a.goesOn()
 		return code
 	}
 	if now.Foreign {
@@ -125,10 +127,18 @@ func (a *app) reload() int {
 		return exitOK
 	case errors.As(err, &no):
 		a.complainLines(no.Text)
+		a.goesOn()
 		return no.Code
 	default:
 		a.complain("%v", err)
 		return exitFailed
+	}
+}
+
+// goesOn says what a refused configuration did: nothing.
+func (a *app) goesOn() {
+	if now := daemon.Look(a.paths()); now.Presence == daemon.Running {
+		fmt.Fprintf(a.err, "nothing was changed: ldirectord for %s goes on, with pid %d and the configuration that it has\n", a.shown(), now.Pid)
 	}
 }
 
