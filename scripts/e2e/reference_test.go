@@ -6,11 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -23,16 +21,32 @@ const referenceProgram = "/usr/sbin/ldirectord"
 type world struct {
 	name    string // "reference" or "ours"
 	program string
-	config  string // path of its copy of the configuration
-	netns   int    // descriptor
+	config  string   // path of its copy of the configuration
+	dir     string   // files of its own
+	binds   []string // pairs of a file in dir and what it hides from the program, and from it alone
+	netns   int      // descriptor
 	farm    *farm
+	fakes   map[string]*fake
+	running []*exec.Cmd // programs in the foreground
+	seen    int         // the last process of a daemon
 }
 
 // TestReference runs the Perl program and ours over the same configuration, the same servers and
-// the same faults, each in a network namespace of its own, and compares the settled tables and the exit
-// codes. The scripts are in testdata/reference; what they call run, web, address and same
-// happens in both worlds.
+// the same faults, each in a network namespace of its own, and compares what comes of it. The
+// scenarios are in testdata/reference; doc.go says what they are made of.
 func TestReference(t *testing.T) {
+	compare(t, "reference")
+}
+
+// TestReferenceMore runs the scenarios that `make test` has no time for.
+func TestReferenceMore(t *testing.T) {
+	if os.Getenv("LDIRECTORD_KERNEL") != "" && os.Getenv("LDIRECTORD_LONG") == "" {
+		t.Skip("LEFT OUT: `make compat` and `make test-long` run it")
+	}
+	compare(t, "reference/more")
+}
+
+func compare(t *testing.T, folder string) {
 	if os.Getenv("LDIRECTORD_KERNEL") == "" {
 		t.Skip("LEFT OUT: needs a kernel with IPVS and root; `make test` runs it in one")
 	}
@@ -41,14 +55,22 @@ func TestReference(t *testing.T) {
 	}
 	bin := os.Getenv("LDIRECTORD_BIN")
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "reference"),
+		Dir:                 filepath.Join("testdata", filepath.FromSlash(folder)),
 		RequireExplicitExec: true,
 		Setup:               func(env *testscript.Env) error { return setUpWorlds(env, bin) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"web":     inBoth(web),
 			"address": inBoth(address),
+			"fake":    inBoth(fakeServer),
+			"sh":      inBoth(shell),
 			"run":     run,
+			"words":   words,
+			"launch":  launch,
+			"signal":  signalBoth,
+			"end":     end,
 			"same":    same,
+			"alike":   alike,
+			"differs": differs,
 			"config":  rewriteBoth,
 		},
 	})
@@ -65,16 +87,17 @@ func setUpWorlds(env *testscript.Env, bin string) error {
 		if err := w.enterNew(); err != nil {
 			return err
 		}
-		w.farm = &farm{servers: map[string]*server{}}
-		env.Defer(w.farm.close)
+		w.farm, w.fakes = &farm{servers: map[string]*server{}}, map[string]*fake{}
+		env.Defer(w.close)
 		w.config = filepath.Join(env.WorkDir, w.name+"-"+story+".cf")
-		if err := placeConfig(env.WorkDir, w.config); err != nil {
+		w.dir = filepath.Join(env.WorkDir, w.name)
+		if err := w.furnish(env.WorkDir); err != nil {
 			return err
 		}
-		env.Defer(func() { _ = exec.Command(w.program, w.config, "stop").Run() })
 		worlds = append(worlds, w)
 	}
 	env.Values["worlds"] = worlds
+	env.Values["world"] = new(*world)
 	env.Values["farm"] = new(*farm)
 	return nil
 }
@@ -95,6 +118,62 @@ func (w *world) enterNew() error {
 	return nil
 }
 
+// fill puts what is the world's own in the place of $WORK, the scenario's directory, $WORLD, the
+// world's, and $CONFIG, the file of its configuration.
+func (w *world) fill(text, work string) string {
+	return strings.NewReplacer("$WORK", work, "$WORLD", w.dir, "$CONFIG", w.config).Replace(text)
+}
+
+// furnish gives the world its configuration and copies of the scenario's files below world/, as
+// programs. Two of them are seen by the programs of the world under names of the system: hosts and sendmail.
+func (w *world) furnish(work string) error {
+	if text, err := os.ReadFile(filepath.Join(work, "config")); err == nil {
+		if err := os.WriteFile(w.config, []byte(w.fill(string(text), work)), 0o600); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{filepath.Dir(work), work} {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(w.dir, 0o755); err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(work, "world", "*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(w.dir, filepath.Base(path))
+		if err := os.WriteFile(to, []byte(w.fill(string(text), work)), 0o755); err != nil {
+			return err
+		}
+		if hidden := map[string]string{"hosts": "/etc/hosts", "sendmail": "/usr/sbin/sendmail"}[filepath.Base(path)]; hidden != "" {
+			w.binds = append(w.binds, to, hidden)
+		}
+	}
+	return nil
+}
+
+// binder mounts files of its own for a command: it is called with the number of words to bind, them, and the command.
+const binder = `n=$1; shift
+while [ "$n" -gt 0 ]; do [ -e "$2" ] || : >"$2"; mount --bind "$1" "$2" || exit 99; shift 2; n=$((n - 2)); done
+exec "$@"`
+
+// command is one that sees the world's own files.
+func (w *world) command(args ...string) *exec.Cmd {
+	if len(w.binds) == 0 {
+		return exec.Command(args[0], args[1:]...)
+	}
+	words := append([]string{"-m", "sh", "-c", binder, "sh", fmt.Sprint(len(w.binds))}, w.binds...)
+	return exec.Command("unshare", append(words, args...)...)
+}
+
 func (w *world) enter(ts *testscript.TestScript) { ts.Check(unix.Setns(w.netns, unix.CLONE_NEWNET)) }
 
 func worldsOf(ts *testscript.TestScript) []*world { return ts.Value("worlds").([]*world) }
@@ -105,108 +184,72 @@ func inBoth(command func(*testscript.TestScript, bool, []string)) func(*testscri
 		for _, w := range worldsOf(ts) {
 			w.enter(ts)
 			*ts.Value("farm").(**farm) = w.farm
+			*ts.Value("world").(**world) = w
 			command(ts, neg, args)
 		}
+	}
+}
+
+// shell (sh COMMAND) runs a shell command in each world's directory.
+func shell(ts *testscript.TestScript, neg bool, args []string) {
+	w := *ts.Value("world").(**world)
+	cmd := w.command("sh", "-c", w.fill(strings.Join(args, " "), ts.Getenv("WORK")))
+	cmd.Dir = w.dir
+	out, err := cmd.CombinedOutput()
+	ts.Logf("%s: %s", w.name, out)
+	if err != nil != neg {
+		ts.Fatalf("%s: %v", w.name, err)
 	}
 }
 
 // rewriteBoth (config FILE) puts another file in the place of the configuration.
 func rewriteBoth(ts *testscript.TestScript, neg bool, args []string) {
 	for _, w := range worldsOf(ts) {
-		text := strings.ReplaceAll(ts.ReadFile(args[0]), "$WORK", ts.Getenv("WORK"))
-		ts.Check(os.WriteFile(w.config, []byte(text), 0o600))
+		ts.Check(os.WriteFile(w.config, []byte(w.fill(ts.ReadFile(args[0]), ts.Getenv("WORK"))), 0o600))
 	}
 }
 
-// run COMMAND runs ldirectord CONFIG COMMAND with both programs, and compares the exit codes.
+// run COMMAND... runs ldirectord CONFIG COMMAND with both programs, and compares the exit codes.
 func run(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 || neg {
-		ts.Fatalf("usage: run COMMAND")
+	if len(args) == 0 || neg {
+		ts.Fatalf("usage: run COMMAND...")
 	}
-	codes := map[string]int{}
-	for _, w := range worldsOf(ts) {
+	for _, command := range args {
+		words(ts, false, []string{"$CONFIG", command})
+	}
+}
+
+// words ARG... runs both programs with these arguments, and compares the exit codes.
+func words(ts *testscript.TestScript, neg bool, args []string) {
+	codes := exitCodes(ts, args)
+	if codes[0] != codes[1] {
+		ts.Fatalf("%q: exit code of the reference %d, ours %d", args, codes[0], codes[1])
+	}
+}
+
+// exitCodes are those of the reference and ours.
+func exitCodes(ts *testscript.TestScript, args []string) [2]int {
+	var codes [2]int
+	for i, w := range worldsOf(ts) {
 		w.enter(ts)
-		out, err := exec.Command(w.program, w.config, args[0]).CombinedOutput()
+		line := []string{w.program}
+		for _, a := range args {
+			line = append(line, w.fill(a, ts.Getenv("WORK")))
+		}
+		cmd := w.command(line...)
+		cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+authorityFile(ts.Getenv("WORK")))
+		out, err := cmd.CombinedOutput()
 		var exit *exec.ExitError
 		if err != nil && !errors.As(err, &exit) {
 			ts.Fatalf("%s: %v", w.name, err)
 		}
 		if exit != nil {
-			codes[w.name] = exit.ExitCode()
+			codes[i] = exit.ExitCode()
 		}
-		ts.Logf("%s %s: exit code %d\n%s", w.name, args[0], codes[w.name], out)
-	}
-	if codes["reference"] != codes["ours"] {
-		ts.Fatalf("%s: exit code of the reference %d, ours %d", args[0], codes["reference"], codes["ours"])
-	}
-}
-
-// settle is how long both tables have to be the same: the reference takes servers out and puts
-// them in again while it starts.
-const settle = 2500 * time.Millisecond
-
-// same [TEXT...] waits until both tables are the same and stay so, and have a line with each TEXT
-// (without one a table that is empty in both would do).
-func same(ts *testscript.TestScript, neg bool, args []string) {
-	begin := time.Now()
-	var since time.Time
-	var tables [2]string
-	for time.Since(begin) < 2*patience {
-		for i, w := range worldsOf(ts) {
-			w.enter(ts)
-			now := wholeTable(ts)
-			if now != tables[i] {
-				since = time.Now()
-			}
-			tables[i] = now
+		if pid := w.process(); pid != 0 {
+			w.seen = pid
 		}
-		if tables[0] != tables[1] || !hasAll(tables[0], args) {
-			since = time.Now()
-		}
-		if time.Since(since) > settle {
-			ts.Logf("both have\n%s", tables[0])
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
+		ts.Logf("%s %q: exit code %d\n%s", w.name, args, codes[i], out)
 	}
-	ts.Fatalf("want %q; reference:\n%s\nours:\n%s", args, tables[0], tables[1])
-}
-
-func hasAll(table string, parts []string) bool {
-	for _, part := range parts {
-		if !strings.Contains(table, part) {
-			return false
-		}
-	}
-	return true
-}
-
-var blanks = regexp.MustCompile(`\s+`)
-
-// wholeTable is the table with the thresholds, which ipvsadm -S leaves out.
-func wholeTable(ts *testscript.TestScript) string {
-	rules, err := exec.Command("ipvsadm", "-Sn").CombinedOutput()
-	if err != nil {
-		ts.Fatalf("ipvsadm -Sn: %v: %s", err, rules)
-	}
-	out, err := exec.Command("ipvsadm", "-Ln", "--thresholds").CombinedOutput()
-	if err != nil {
-		ts.Fatalf("ipvsadm --thresholds: %v: %s", err, out)
-	}
-	// Of the second, only the lines of servers that have thresholds. Its columns are weight,
-	// upper and lower threshold, and two counts.
-	var limits []string
-	service := ""
-	for line := range strings.Lines(string(out)) {
-		words := strings.Split(strings.TrimSpace(blanks.ReplaceAllString(line, " ")), " ")
-		switch {
-		case len(words) >= 4 && words[0] == "->" && strings.Contains(words[1], ":") && words[1] != "RemoteAddress:Port":
-			if words[2] != "0" || words[3] != "0" {
-				limits = append(limits, fmt.Sprintf("thresholds %s %s %s", service, words[1], strings.Join(words[2:4], " ")))
-			}
-		case len(words) >= 2:
-			service = words[0] + " " + words[1]
-		}
-	}
-	return normal(string(rules)) + "\n" + normal(strings.Join(limits, "\n"))
+	return codes
 }
