@@ -11,7 +11,7 @@ import (
 
 // rules returns every way in which a line of a configuration can mean something else.
 func rules() []rule {
-	return slices.Concat(fileRules(), tableRules(), scriptRules(), webRules(), mailRules(), databaseRules(), otherRules())
+	return slices.Concat(fileRules(), tableRules(), scriptRules(), webRules(), mailRules(), databaseRules(), otherRules(), alertRules())
 }
 
 // fileRules are about the configuration as a whole.
@@ -38,9 +38,6 @@ func fileRules() []rule {
 		{name: "names", find: names,
 			was: "a host name that had no address was an error",
 			now: "a warning: what has the name waits, and the rest works"},
-		{name: "recipients", find: recipients,
-			was: "several recipients were made one address, that nobody has",
-			now: "each gets the alert"},
 	}
 }
 
@@ -128,19 +125,6 @@ func named(text string) bool {
 	host, _, _ := strings.Cut(text, ":")
 	_, err := netip.ParseAddr(host)
 	return err != nil
-}
-
-func recipients(c *config.Config) []spot {
-	var out []spot
-	if pos, ok := c.Global.Origins["emailalert"]; ok && len(c.Global.EmailAlert) > 1 {
-		out = append(out, spot{pos: pos, directive: "emailalert"})
-	}
-	for i := range c.Services {
-		if s := &c.Services[i]; len(s.EmailAlert) > 1 {
-			out = append(out, spot{pos: s.Origins["emailalert"], directive: "emailalert"})
-		}
-	}
-	return out
 }
 
 // tableRules are about what stands in the kernel's table.
