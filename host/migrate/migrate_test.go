@@ -270,9 +270,10 @@ func TestEveryRowHasARule(t *testing.T) {
 			continue
 		}
 		names, row, ok := strings.Cut(line, ": ")
-		if said[row] = true; !ok {
-			t.Errorf("rows.txt: %q has no rule", line)
+		if !ok || said[row] {
+			t.Errorf("rows.txt: %q has no rule, or stands there twice", line)
 		}
+		said[row] = true
 		for name := range strings.FieldsSeq(names) {
 			if !known[name] {
 				t.Errorf("rows.txt: there is no rule %s", name)

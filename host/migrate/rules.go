@@ -136,6 +136,13 @@ func tableRules() []rule {
 		{name: "mark-fallback", find: markFallback,
 			was: "the global fallback was not used for firewall marks",
 			now: "it is, in every section of its family that has none of its own"},
+		{name: "fallback-is-real", find: services(fallbackIsReal),
+			was: "when the real server came up, the fallback was taken out and with it the entry of both",
+			now: "one entry; the real server rules while it is up"},
+		{name: "mark-command", find: services(func(_ *config.Config, s *config.Service) []spot {
+			return when(s.FallbackCommand != "" && s.Key.Protocol == lvs.FWM, s, "fallbackcommand")
+		}),
+			was: "fallbackcommand was told :0 for a firewall mark", now: "the mark, as in 5:0"},
 		{name: "thresholds", find: services(thresholds),
 			was: "a server lost its thresholds when it went quiescent, until the next reload",
 			now: "it keeps them"},
@@ -160,6 +167,14 @@ func offFallback(_ *config.Config, s *config.Service) []spot {
 	}
 	out[0].keep = append(keep, Edit{Below, out[0].pos.Line, indent + real + " = " + s.Fallback.Name + " " + method})
 	return out
+}
+
+// fallbackIsReal finds fallbacks with the entry of a real server.
+func fallbackIsReal(_ *config.Config, s *config.Service) []spot {
+	if s.Fallback == nil || !slices.ContainsFunc(s.Servers, func(r config.Server) bool { return r.Key == s.Fallback.Key }) {
+		return nil
+	}
+	return []spot{{pos: s.Fallback.Pos, directive: "fallback"}}
 }
 
 // markFallback finds the sections for firewall marks that the global fallback serves. Without it they

@@ -96,6 +96,9 @@ func webRules() []rule {
 		{name: "request-host", find: services(requestHost),
 			was: "the Host header was the real server's address, whatever host the URL has",
 			now: "it is the URL's host"},
+		{name: "httpmethod-shared", find: methodShared,
+			was: "sections that differ in httpmethod alone shared one check, with the method of one of them",
+			now: "each has its own"},
 		{name: "http-ipv6", find: services(func(_ *config.Config, s *config.Service) []spot {
 			return when(asks(s, "http", "https", "http_proxy") && s.Key.Family == lvs.IPv6, s, "service")
 		}),
@@ -155,6 +158,40 @@ func requestHost(_ *config.Config, s *config.Service) []spot {
 	}
 	for i := range out {
 		out[i].keep = []Edit{{Below, s.Pos.Line, indent + `virtualhost = "` + s.Servers[0].Addr.Addr().String() + `"`}}
+	}
+	return out
+}
+
+// methodShared finds httpmethod where another section has the same check with another method.
+func methodShared(c *config.Config) []spot {
+	type check struct {
+		at                                     netip.AddrPort
+		service, request, receive, virtualhost string
+	}
+	methods := map[check]map[string]bool{}
+	each := func(s *config.Service, see func(check, string)) {
+		for _, r := range s.Servers {
+			if asks(s, "http", "https") && r.CheckAddr.IsValid() {
+				see(check{r.CheckAddr, s.CheckService, r.Options["request"], r.Options["receive"], r.Options["virtualhost"]}, r.Options["httpmethod"])
+			}
+		}
+	}
+	for i := range c.Services {
+		each(&c.Services[i], func(k check, method string) {
+			if methods[k] == nil {
+				methods[k] = map[string]bool{}
+			}
+			methods[k][method] = true
+		})
+	}
+	var out []spot
+	for i := range c.Services {
+		s := &c.Services[i]
+		each(s, func(k check, _ string) {
+			if len(methods[k]) > 1 {
+				out = append(out, at(s, "httpmethod")...)
+			}
+		})
 	}
 	return out
 }
