@@ -38,6 +38,7 @@ type fake struct{ close func() }
 //	dns NAME ADDRESS         over udp, one A record
 //	radius SECRET USER PASS  over udp, one user
 //	ldap DN                  one entry
+//	smtp                     takes all mails, what clients say goes to the file mails of the world
 func fakeServer(ts *testscript.TestScript, neg bool, args []string) {
 	w := *ts.Value("world").(**world)
 	if neg || len(args) < 2 {
@@ -64,6 +65,8 @@ func fakeServer(ts *testscript.TestScript, neg bool, args []string) {
 		f, err = fakeRadius(address, rest[0], rest[1], rest[2])
 	case "ldap":
 		f, err = serveTCP(address, nil, func(c net.Conn) { ldapEntry(c, rest[0]) })
+	case "smtp":
+		f, err = serveTCP(address, nil, func(c net.Conn) { believeMail(c, filepath.Join(w.dir, "mails")) })
 	default:
 		ts.Fatalf("fake %s: no such kind", kind)
 	}
@@ -293,6 +296,34 @@ func ldapEntry(c net.Conn, dn string) {
 			return
 		}
 		if _, err := c.Write(answer); err != nil {
+			return
+		}
+	}
+}
+
+// believeMail is an SMTP server that believes everything.
+func believeMail(c net.Conn, file string) {
+	out, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil || !say(c, "220 sink", "") {
+		return
+	}
+	defer out.Close()
+	inside := false
+	for in := bufio.NewScanner(c); in.Scan(); {
+		fmt.Fprintln(out, in.Text())
+		word, _, _ := strings.Cut(strings.ToUpper(in.Text()), " ")
+		answer := "250 yes"
+		switch {
+		case inside && in.Text() == ".":
+			inside = false
+		case inside:
+			continue
+		case word == "DATA":
+			inside, answer = true, "354 go on"
+		case word == "QUIT":
+			answer = "221 bye!"
+		}
+		if !say(c, answer, "") {
 			return
 		}
 	}

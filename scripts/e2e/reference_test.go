@@ -40,10 +40,30 @@ func TestReference(t *testing.T) {
 
 // TestReferenceMore runs the scenarios that `make test` has no time for.
 func TestReferenceMore(t *testing.T) {
-	if os.Getenv("LDIRECTORD_KERNEL") != "" && os.Getenv("LDIRECTORD_LONG") == "" {
+	if os.Getenv("LDIRECTORD_KERNEL") != "" && os.Getenv("LDIRECTORD_COMPAT") == "" {
 		t.Skip("LEFT OUT: `make compat` and `make test-long` run it")
 	}
 	compare(t, "reference/more")
+}
+
+// scenarios are those of a folder; with LDIRECTORD_COMPAT=I/N each Nth of them from the Ith on, so that more
+// than one kernel can share the work.
+func scenarios(t *testing.T, folder string) []string {
+	files, err := filepath.Glob(filepath.Join("testdata", filepath.FromSlash(folder), "*.txtar"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios in %s: %v", folder, err)
+	}
+	part, of := 1, 1
+	if _, err := fmt.Sscanf(os.Getenv("LDIRECTORD_COMPAT"), "%d/%d", &part, &of); err != nil {
+		part, of = 1, 1
+	}
+	var mine []string
+	for i, file := range files {
+		if i%of == part-1 {
+			mine = append(mine, file)
+		}
+	}
+	return mine
 }
 
 func compare(t *testing.T, folder string) {
@@ -55,7 +75,7 @@ func compare(t *testing.T, folder string) {
 	}
 	bin := os.Getenv("LDIRECTORD_BIN")
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", filepath.FromSlash(folder)),
+		Files:               scenarios(t, folder),
 		RequireExplicitExec: true,
 		Setup:               func(env *testscript.Env) error { return setUpWorlds(env, bin) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
