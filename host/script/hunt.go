@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // hunter finds processes that have left the session of their check, by the mark in the
@@ -52,11 +53,9 @@ func killMarked(marks map[string]int) bool {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		env, err := os.ReadFile(path)
-		if err != nil || !carries(env, marks, pid) {
-			continue
+		if belongs(pid, path, marks) {
+			found = killStillMarked(pid, path, marks) || found
 		}
-		found = killStillMarked(pid, path, marks) || found
 	}
 	return found
 }
@@ -69,8 +68,28 @@ func killStillMarked(pid int, path string, marks map[string]int) bool {
 		return false
 	}
 	defer one.Release()
-	env, err := os.ReadFile(path)
-	return err == nil && carries(env, marks, pid) && one.Kill() == nil
+	return belongs(pid, path, marks) && one.Kill() == nil
+}
+
+// belongs says whether a process carries a mark, or is in the session of a spared one: who writes its
+// own title may write over its environment.
+func belongs(pid int, environ string, marks map[string]int) bool {
+	env, err := os.ReadFile(environ)
+	return err == nil && (carries(env, marks, pid) || besides(pid, marks))
+}
+
+// besides says whether one of the spared processes leads the session of pid, and is another.
+func besides(pid int, marks map[string]int) bool {
+	session, _, errno := syscall.RawSyscall(syscall.SYS_GETSID, uintptr(pid), 0, 0)
+	if errno != 0 || int(session) == pid {
+		return false
+	}
+	for _, spare := range marks {
+		if spare != 0 && spare == int(session) {
+			return true
+		}
+	}
+	return false
 }
 
 func carries(env []byte, marks map[string]int, pid int) bool {

@@ -196,6 +196,34 @@ func TestPerlDeadline(t *testing.T) {
 	}
 }
 
+// TestPerlChildWithoutMark: what a late script started goes with its call, also when it has written its title over
+// its environment; the interpreter stays.
+func TestPerlChildWithoutMark(t *testing.T) {
+	t.Parallel()
+	c, _ := newPerl(t, PerlOptions{})
+	pids := filepath.Join(t.TempDir(), "pids")
+	path := write(t, "check.pl", `
+		if ($n++) { exit $n }
+		open my $f, '>', "`+pids+`"; $f->autoflush(1);
+		exec 'perl', '-e', '$0 = "x" x 4000; sleep 600' if !(my $p = fork);
+		select undef, undef, undef, 0.01 while do { open my $t, '<', "/proc/$p/environ"; my $e = <$t>; !defined $e || $e =~ /LDIRECTORD_RUN/ };
+		print $f "$p\n"; sleep 600;`)
+	if v := within(t, c, target(), 2*time.Second, command(path)); v.Code != sdk.CodeTimeout {
+		t.Errorf("got %+v", v)
+	}
+	for _, pid := range pidsOf(t, pids) {
+		for end := time.Now().Add(5 * time.Second); alive(pid); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				t.Fatalf("process %d is left", pid)
+			}
+		}
+	}
+	if v := within(t, c, target(), 5*time.Second, command(path)); v.Reason != "exit code 2" {
+		t.Errorf("the call after: %+v", v)
+	}
+}
+
 func TestPerlRereads(t *testing.T) {
 	t.Parallel()
 	c, _ := newPerl(t, PerlOptions{})
