@@ -68,6 +68,15 @@ func tryAll(t *testing.T, path string) {
 	}
 }
 
+func TestServiceIsTheKind(t *testing.T) {
+	unnamed := target
+	unnamed.Service = ""
+	v := lua.New(lua.Options{}).Probe(t.Context(), unnamed, sdk.Options{"lua": `return true, ld.service`})
+	if v.Reason != "external-lua" {
+		t.Errorf("ld.service is %q", v.Reason)
+	}
+}
+
 func TestVerdictsInFull(t *testing.T) {
 	c := lua.New(lua.Options{})
 	tests := []struct {

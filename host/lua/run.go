@@ -67,6 +67,7 @@ func (c *checker) newRun(ctx context.Context, t sdk.Target) *run {
 	r.done = r.Context.Done()
 	r.sample[0].Name = "/gc/heap/allocs:bytes"
 	r.sample[1].Name = "/memory/classes/heap/objects:bytes"
+	t.Service = Kind // the host leaves it empty, as services are those of plugins
 	r.call = ld.Call{Ctx: r.Context, Target: t, Log: r.print, Charge: r.charge, Trace: probe.NewTrace()}
 	return r
 }

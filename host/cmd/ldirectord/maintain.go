@@ -199,6 +199,7 @@ func (m *maintainer) off(file string) error {
 	}
 	servers := m.affected(append(marks, asked))
 	removed := false
+	out := slices.Clone(servers[len(marks)])
 	var left []string
 	for i, mark := range marks {
 		switch {
@@ -210,6 +211,7 @@ func (m *maintainer) off(file string) error {
 		default:
 			for _, s := range servers[len(marks)] {
 				if slices.Contains(servers[i], s) {
+					out = slices.DeleteFunc(out, func(o string) bool { return o == s })
 					left = append(left, fmt.Sprintf("still in maintenance: %s, by the file %s", s, mark.File))
 				}
 			}
@@ -220,6 +222,9 @@ func (m *maintainer) off(file string) error {
 		return fmt.Errorf("%s is not in maintenance", file)
 	case !removed:
 		return fmt.Errorf("there is no file %s\n%s", file, strings.Join(left, "\n"))
+	}
+	for _, s := range out {
+		fmt.Fprintln(m.out, "no longer in maintenance: "+s)
 	}
 	for _, line := range left {
 		fmt.Fprintln(m.out, line)

@@ -144,6 +144,7 @@ var ErrSecret = errors.New("the script sends something that it makes of a secret
 // options are replaced by stars everywhere in it, and it is tried whether the recording plays
 // then; ErrSecret if not.
 func Record(ctx context.Context, check sdk.Checker, t sdk.Target, o sdk.Options, secrets []string, keep bool) (*ld.Recording, sdk.Verdict, error) {
+	t.Service = lua.Kind // what scripts see
 	tape := ld.NewTape()
 	v := check.Probe(ld.WithTape(ctx, tape), t, o)
 	if tape.Full() {
