@@ -28,6 +28,10 @@ test: ## all that CI runs: check, race detector, real kernel, real servers, the 
 test-long: ## what does not fit into test: fuzzing, the race detector on everything, many random tables
 	@scripts/test long
 
+.PHONY: compat
+compat: ## the Perl ldirectord and ours over the same configurations, servers and faults: all scenarios (root)
+	@scripts/test compat
+
 .PHONY: new-check
 new-check: ## NAME=x [DIR=path]: a check that works, to start from
 	@scripts/new-check "$(NAME)" "$(DIR)" "$(MODULE)"
