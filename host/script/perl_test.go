@@ -191,8 +191,22 @@ func TestPerlDeadline(t *testing.T) {
 			}
 		}
 	}
-	if v := within(t, c, target(), time.Second, command(polite)); v.Reason != "not finished after 1s" {
+	if v := within(t, c, target(), 2*time.Second, command(polite)); v.Reason != "not finished after 2s" {
 		t.Errorf("a new interpreter has old variables: %+v", v)
+	}
+}
+
+// TestPerlSlowStart: a script that hangs and loses its interpreter is down each time, also where interpreters
+// take long to start.
+func TestPerlSlowStart(t *testing.T) {
+	t.Parallel()
+	c, _ := newPerl(t, PerlOptions{})
+	c.perl = write(t, "perl", "#!/bin/sh\nsleep 0.3\nexec "+c.perl+" \"$@\"\n")
+	path := write(t, "check.pl", "$SIG{ALRM} = 'IGNORE'; sleep 1 while 1;")
+	for range 2 {
+		if v := within(t, c, target(), 2*time.Second, command(path)); v.Code != sdk.CodeTimeout {
+			t.Errorf("got %+v", v)
+		}
 	}
 }
 
