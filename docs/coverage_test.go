@@ -60,7 +60,7 @@ func TestCoverageIsWhole(t *testing.T) {
 			t.Errorf("%s: the page has\n%q\nthe program has\n%q", heading, listed, names)
 		}
 	}
-	for _, heading := range []string{"Files", "Signals and exit codes"} {
+	for _, heading := range []string{"Files", "Signals and exit codes", "Promises"} {
 		if len(have[heading]) == 0 {
 			t.Errorf("%s: no rows", heading)
 		}
