@@ -187,6 +187,7 @@ func exceed(L *lua.LState, why limit) {
 
 // print takes a line for the log. Levels are those of ld.Call.Log.
 func (r *run) print(level, text string) {
+	text = r.call.Trace.Redact(text[:min(len(text), 2*maxLine)])
 	if len(text) > maxLine {
 		text = text[:maxLine] + "..."
 	}

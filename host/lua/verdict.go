@@ -132,6 +132,7 @@ func (r *run) complete(v sdk.Verdict, values []lua.LValue) sdk.Verdict {
 	case v.Status == sdk.StatusDown && len(values) > 0:
 		v.Reason = fmt.Sprintf("the script returned %s", values[0].String())
 	}
+	v.Reason = r.call.Trace.Redact(v.Reason)
 	if len(v.Reason) > maxReason {
 		v.Reason = v.Reason[:maxReason] + "..."
 	}

@@ -270,7 +270,7 @@ func TestTrace(t *testing.T) {
 	if want := "> USER root\n> PASS ***\n< -ERR \\x1b[31m\\xff ***\n* try 2"; v.Transcript != want {
 		t.Errorf("transcript:\n%s\nwant:\n%s", v.Transcript, want)
 	}
-	if v.Reason != `said "no ***"` {
+	if v.Reason != `said "no ***"` || tr.Redact("hunter2!") != "***!" {
 		t.Errorf("reason %q", v.Reason)
 	}
 	if len(v.Phases) != 2 || v.Phases[0].Name != "connect" || v.Phases[1].Name != "total" {
@@ -281,7 +281,7 @@ func TestTrace(t *testing.T) {
 	none.Secret("x")
 	none.Sent([]byte("x"))
 	none.Note("x")
-	if v := none.Finish(sdk.Down("x")); v.Reason != "x" {
+	if v := none.Finish(sdk.Down("x")); v.Reason != "x" || none.Redact("x") != "x" {
 		t.Errorf("nil trace: %+v", v)
 	}
 }

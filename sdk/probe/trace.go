@@ -100,6 +100,15 @@ func (t *Trace) line(prefix, s string) {
 	t.text = append(append(append(t.text, prefix...), s...), '\n')
 }
 
+// Redact returns s with the secrets replaced, for what does not go through the trace, or is cut short before it does:
+// of a secret that is cut in two Finish would know nothing.
+func (t *Trace) Redact(s string) string {
+	if t == nil {
+		return s
+	}
+	return t.redact(s)
+}
+
 func (t *Trace) redact(s string) string {
 	for _, secret := range t.secrets {
 		s = strings.ReplaceAll(s, secret, "***")
