@@ -171,3 +171,17 @@ func TestWithNote(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsInBrief: no cut and no escape leaves anything of a secret in a reason.
+func TestSecretsInBrief(t *testing.T) {
+	for _, secret := range []string{"sesame123", "s\xe9same\x01"} {
+		for pad := maxBrief - 12; pad < maxBrief+2; pad++ {
+			tr := NewTrace()
+			tr.Secret(secret)
+			v := tr.Finish(sdk.Down("the server answers \"%s\"", Brief(strings.Repeat("y", pad)+secret+" is wrong")))
+			if at := strings.LastIndex(v.Reason, "y"); strings.Contains(v.Reason, "sesa") || strings.Contains(v.Reason, "sam") || strings.Contains(v.Reason, `xe9`) {
+				t.Errorf("%q after %d: %s", secret, pad, v.Reason[at:])
+			}
+		}
+	}
+}

@@ -50,8 +50,12 @@ func (t *Trace) Phase(name string) {
 // Secret has every later appearance of s in the transcript and the reason replaced by ***.
 // An empty s is ignored.
 func (t *Trace) Secret(s string) {
-	if t != nil && s != "" {
-		t.secrets = append(t.secrets, s)
+	if t == nil || s == "" {
+		return
+	}
+	t.secrets = append(t.secrets, s)
+	if shown := Escape(s); shown != s {
+		t.secrets = append(t.secrets, shown)
 	}
 }
 
@@ -116,6 +120,21 @@ func (t *Trace) redact(s string) string {
 	return s
 }
 
+// redactCut is redact for a text that Brief may have cut within a secret.
+func (t *Trace) redactCut(s string) string {
+	const cut, few = "...", 3 // bytes that tell nothing
+	s = t.redact(s)
+	if !strings.Contains(s, cut) {
+		return s
+	}
+	for _, secret := range t.secrets {
+		for n := len(secret) - 1; n >= few; n-- {
+			s = strings.ReplaceAll(s, secret[:n]+cut, "***"+cut)
+		}
+	}
+	return s
+}
+
 // Finish returns v with the phases, "total" last, and the transcript; secrets are removed
 // from its reason.
 func (t *Trace) Finish(v sdk.Verdict) sdk.Verdict {
@@ -124,7 +143,7 @@ func (t *Trace) Finish(v sdk.Verdict) sdk.Verdict {
 	}
 	v.Phases = append(t.phases, sdk.Phase{Name: "total", Took: time.Since(t.begun)})
 	v.Transcript = string(bytes.TrimSuffix(t.text, []byte("\n")))
-	v.Reason = t.redact(v.Reason)
+	v.Reason = t.redactCut(v.Reason)
 	return v
 }
 
