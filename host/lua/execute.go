@@ -3,6 +3,7 @@ package lua
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -83,16 +84,18 @@ func raised(err error) sdk.Verdict {
 		}
 	}
 	text := bad.Object.String()
-	for _, full := range []string{"stack overflow", "registry overflow"} {
-		if strings.HasSuffix(text, full) {
-			return sdk.Unknown("script ended: calls nested too deeply, or too many values at once: %s", short(text))
-		}
+	if overflow.MatchString(text) {
+		return sdk.Unknown("script ended: calls nested too deeply, or too many values at once: %s", short(text))
 	}
 	if isPanic(bad) {
 		return sdk.Unknown("the interpreter of Lua cannot do this: %s", short(text))
 	}
 	return sdk.Down("%s", short(text))
 }
+
+// overflow is what the interpreter says of its own limits, and nothing else ahead of it but a place: what a script makes
+// of a server's answer may end like that, too.
+var overflow = regexp.MustCompile(`^(?:[^\n]*:\d+: )?(?:lua call)?(?:stack|registry) overflow$`)
 
 // isPanic says whether the interpreter failed, and not the script: in a coroutine it makes its own panics
 // errors, whose text is all that tells them.
