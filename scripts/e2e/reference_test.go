@@ -110,7 +110,7 @@ func setUpWorlds(env *testscript.Env, bin string) error {
 		w.farm, w.fakes = &farm{servers: map[string]*server{}}, map[string]*fake{}
 		env.Defer(w.close)
 		w.config = filepath.Join(env.WorkDir, w.name+"-"+story+".cf")
-		w.dir = filepath.Join(env.WorkDir, w.name)
+		w.dir = filepath.Join(env.WorkDir, "of-"+w.name)
 		if err := w.furnish(env.WorkDir); err != nil {
 			return err
 		}
