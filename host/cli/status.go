@@ -36,6 +36,9 @@ func Status(w io.Writer, s control.Status, now time.Time) {
 	if s.KernelError != "" {
 		fmt.Fprintln(w, "kernel: "+plain(s.KernelError))
 	}
+	if s.MaintenanceError != "" {
+		fmt.Fprintln(w, "maintenance stays as it is: "+plain(s.MaintenanceError))
+	}
 	if s.ReloadError != "" {
 		fmt.Fprintf(w, "last reload, %s ago, changed nothing:\n", age(s.Reloaded, now))
 		for line := range strings.Lines(s.ReloadError) {

@@ -12,14 +12,16 @@ type Status struct {
 	Since    time.Time `json:"since"` // start of the daemon
 	DryRun   bool      `json:"dry_run,omitempty"`
 	// Reloaded is the last attempt to reload; zero when there was none.
-	Reloaded    time.Time        `json:"reloaded,omitzero"`
-	ReloadError string           `json:"reload_error,omitempty"` // why the last reload changed nothing
-	KernelError string           `json:"kernel_error,omitempty"` // why the kernel's table is not what was asked
-	Checks      int              `json:"checks"`                 // distinct checks
-	InFlight    int              `json:"in_flight"`              // probes running now
-	Skipped     uint64           `json:"skipped"`                // probes left out because too many were running
-	Services    []VirtualService `json:"services"`               // in the order of the file
-	Plugins     []Plugin         `json:"plugins,omitempty"`      // by path and pool
+	Reloaded    time.Time `json:"reloaded,omitzero"`
+	ReloadError string    `json:"reload_error,omitempty"` // why the last reload changed nothing
+	KernelError string    `json:"kernel_error,omitempty"` // why the kernel's table is not what was asked
+	// MaintenanceError is why maintenancedir cannot be read: all stays as it was.
+	MaintenanceError string           `json:"maintenance_error,omitempty"`
+	Checks           int              `json:"checks"`            // distinct checks
+	InFlight         int              `json:"in_flight"`         // probes running now
+	Skipped          uint64           `json:"skipped"`           // probes left out because too many were running
+	Services         []VirtualService `json:"services"`          // in the order of the file
+	Plugins          []Plugin         `json:"plugins,omitempty"` // by path and pool
 }
 
 // Plugin is one plugin process that the daemon runs or tries to.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ldirectord/ldirectord/host/state"
@@ -30,7 +31,7 @@ type Watcher struct {
 
 	names *names
 	last  state.Maintenance
-	error string // what was logged last
+	fault atomic.Pointer[string] // why the directory cannot be read now; nil: it can
 }
 
 // First returns who is in maintenance at the start; Run goes on from there. If a file names a host it
@@ -73,21 +74,30 @@ func (w *Watcher) Run(ctx context.Context) {
 	}
 }
 
+// Fault says why the directory cannot be read now, "" when it can. It may be called concurrently.
+func (w *Watcher) Fault() string {
+	if text := w.fault.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
 // scan reads the directory; false when it cannot be read.
 func (w *Watcher) scan() (state.Maintenance, bool) {
 	asked := w.Asked()
 	if asked.Dir == "" {
+		w.fault.Store(nil)
 		return nil, true
 	}
 	marks, err := Read(asked.Dir)
 	if err != nil {
-		if w.error != err.Error() {
-			w.error = err.Error()
+		if text := err.Error(); w.Fault() != text {
+			w.fault.Store(&text)
 			w.Log.Error("maintenance stays as it is", "reason", err)
 		}
 		return nil, false
 	}
-	w.error = ""
+	w.fault.Store(nil)
 	m := state.Maintenance{}
 	for _, mark := range marks {
 		for _, addr := range w.names.meant(mark, asked.Names) {

@@ -15,8 +15,8 @@ import (
 // dropped, loudly.
 const queued = 1024
 
-// atOnce bounds the commands that run at the same time.
-const atOnce = 16
+// atOnce bounds the commands that run at the same time: so many would have to hang to hold up others.
+const atOnce = 64
 
 // commandLimit is how long a command may run before its process group is ended.
 const commandLimit = 60 * time.Second

@@ -274,8 +274,9 @@ func (d *director) Status(ctx context.Context) control.Status {
 		Instance: d.paths.Instance, File: d.path, Version: version, Pid: os.Getpid(), Since: d.began, DryRun: d.dryRun,
 		Reloaded: d.reloaded, ReloadError: d.reloadError,
 		Checks: stats.Checks, InFlight: stats.InFlight, Skipped: uint64(stats.Late),
-		Services: control.Report(d.engine.Snapshot(), counters),
-		Plugins:  pluginStatus(d.kinds.pool.Status()),
+		MaintenanceError: d.maintenance.Fault(),
+		Services:         control.Report(d.engine.Snapshot(), counters),
+		Plugins:          pluginStatus(d.kinds.pool.Status()),
 	}
 	if err != nil {
 		s.KernelError = fmt.Sprintf("its counters cannot be read: %v", err)

@@ -88,5 +88,22 @@ func (o recordOrder) record(ctx context.Context, found probeFound) (sdk.Verdict,
 		return v, err
 	}
 	text := fmt.Appendf(nil, "# Recorded on %s by ldirectord %s.\n%s", time.Now().UTC().Format(time.DateTime), version, recording.Encode())
-	return v, os.WriteFile(o.path, text, 0o600)
+	return v, writePrivately(o.path, text)
+}
+
+// writePrivately writes a file for its owner alone, also where one that others may read is there already.
+func writePrivately(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".record-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // it is nothing to anybody
+	}
+	return err
 }

@@ -92,3 +92,23 @@ func TestLuaCommandRefuses(t *testing.T) {
 		t.Errorf("code %d: %s", code, out)
 	}
 }
+
+func TestRecordingsAreForTheirOwner(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.rec")
+	if err := os.WriteFile(path, []byte("of others"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := writePrivately(path, []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
