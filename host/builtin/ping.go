@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/ldirectord/ldirectord/sdk"
@@ -108,7 +109,11 @@ func (w *echoWait) silence() sdk.Verdict {
 	case refusal != "":
 		return sdk.DownWith(sdk.CodeUnreachable, "%s", refusal)
 	case sent == 0:
-		return probe.Judge(fmt.Errorf("send an echo request: %w", w.failure))
+		failure := w.failure
+		if errno, ok := errors.AsType[syscall.Errno](failure); ok {
+			failure = errno // without the addresses of a socket that has none
+		}
+		return probe.Judge(fmt.Errorf("send an echo request: %w", failure))
 	case sent == 1:
 		return sdk.DownWith(codeNoReply, "no answer to an echo request")
 	default:

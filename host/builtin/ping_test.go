@@ -112,7 +112,8 @@ func testSilence(t *testing.T, p *Pinger) {
 	})
 	t.Run("no route", func(t *testing.T) {
 		for _, addr := range []string{"192.0.2.1", "2001:db8::1"} {
-			if v, _ := ping(t, p, addr, "2", 50*time.Millisecond); v.Status != sdk.StatusDown || v.Code != sdk.CodeUnreachable {
+			if v, _ := ping(t, p, addr, "2", 50*time.Millisecond); v.Status != sdk.StatusDown || v.Code != sdk.CodeUnreachable ||
+				v.Reason != "send an echo request: network is unreachable" {
 				t.Errorf("%s: %+v", addr, v)
 			}
 		}

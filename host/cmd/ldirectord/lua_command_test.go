@@ -75,7 +75,7 @@ func TestLuaCommandRefuses(t *testing.T) {
 		{[]string{"lua", "test"}, exitUsage, "usage: ldirectord lua test"},
 		{[]string{"lua", "run", "x"}, exitUsage, "usage: ldirectord lua test"},
 		{[]string{"lua", "test", "--loud", "x"}, exitUsage, "usage: ldirectord lua test"},
-		{[]string{file, "probe", "--secrets", "192.0.2.2:25", "127.0.0.1"}, exitConfig, "usage"},
+		{[]string{file, "probe", "--secrets", "192.0.2.2:25", "127.0.0.1"}, exitUsage, "usage"},
 	} {
 		if code, _, errs := command(c.args...); code != c.code || !strings.Contains(errs, c.err) {
 			t.Errorf("%q: code %d: %s", c.args, code, errs)

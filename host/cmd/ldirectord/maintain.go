@@ -80,14 +80,14 @@ func (a *app) maintain() int {
 	flags.BoolVar(&machine, "json", false, "")
 	if err := flags.Parse(a.in.args); err != nil {
 		a.complainLines(fmt.Sprintf("ldirectord: %v\n%v", err, errUsageMaintenance))
-		return exitConfig
+		return exitUsage
 	}
 	words := flags.Args()
 	valid := len(words) == 2 && (words[0] == "on" || words[0] == "off" && reason == "") && !machine ||
 		len(words) == 1 && words[0] == "list" && reason == ""
 	if !valid {
 		a.complainLines("ldirectord: " + errUsageMaintenance.Error())
-		return exitConfig
+		return exitUsage
 	}
 	cfg, code := a.read()
 	if code != exitOK {

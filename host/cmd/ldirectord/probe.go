@@ -25,7 +25,7 @@ import (
 	"github.com/ldirectord/ldirectord/sdk"
 )
 
-// Exit codes of probe besides 0, up, and 2, a configuration or a command line that makes no sense.
+// Exit codes of probe besides 0, up, and 2, a configuration that cannot be used, or names that it does not have.
 const (
 	exitDown    = 1
 	exitUnknown = 3 // it cannot be told, or nothing is checked
@@ -67,7 +67,7 @@ func (a *app) probe() int {
 	order, err := parseProbe(a.in.args)
 	if err != nil {
 		a.complainLines("ldirectord: " + err.Error())
-		return exitConfig
+		return exitUsage
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP)
 	defer stop()

@@ -131,13 +131,16 @@ func TestProbeText(t *testing.T) {
 
 func TestProbeRefuses(t *testing.T) {
 	file := probeFile(t, strings.Replace(probed, "DIR", t.TempDir(), 1)) // no plugin there
-	for name, test := range map[string]struct{ args, says string }{
-		"too few words": {file + " probe 192.0.2.1:80", "usage: "},
-		"unknown flag":  {file + " probe --nothing 192.0.2.1:80 x", "unknown flag"},
-		"no file":       {"nowhere.cf probe 192.0.2.1:80 x", "nowhere.cf"},
-		"broken file":   {file + " probe 192.0.2.1:80 x", "ldirectord-check-banner"},
+	for name, test := range map[string]struct {
+		args, says string
+		code       int
+	}{
+		"too few words": {file + " probe 192.0.2.1:80", "usage: ", exitUsage},
+		"unknown flag":  {file + " probe --nothing 192.0.2.1:80 x", "unknown flag", exitUsage},
+		"no file":       {"nowhere.cf probe 192.0.2.1:80 x", "nowhere.cf", exitConfig},
+		"broken file":   {file + " probe 192.0.2.1:80 x", "ldirectord-check-banner", exitConfig},
 	} {
-		if code, out, errs := command(strings.Fields(test.args)...); code != exitConfig || out != "" || !strings.Contains(errs, test.says) {
+		if code, out, errs := command(strings.Fields(test.args)...); code != test.code || out != "" || !strings.Contains(errs, test.says) {
 			t.Errorf("%s: code %d: %s%s", name, code, out, errs)
 		}
 	}

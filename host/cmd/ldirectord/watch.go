@@ -64,7 +64,11 @@ func (d *director) watchFile(ctx context.Context) {
 // if somebody had it read already.
 func (d *director) changed(ctx context.Context, content [sha256.Size]byte) {
 	cfg := d.current.Load()
-	d.log.Info("Configuration file has changed on disk", "file", d.path)
+	said := "Configuration file has changed on disk"
+	if !cfg.Global.AutoReload && cfg.Digest != content {
+		said += ": reload takes it over"
+	}
+	d.log.Info(said, "file", d.path)
 	if cfg.Global.AutoReload && cfg.Digest != content {
 		_ = d.Reload(ctx) // its result is in the log and the status
 	}
