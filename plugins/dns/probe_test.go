@@ -210,7 +210,7 @@ func overBoth(t *testing.T, network string, server sdktest.Server, receive, want
 				t.Errorf("%s (%s), want %s", got, v.Reason, want)
 			}
 			late := strings.HasSuffix(string(v.Code), "timeout")
-			if early := took < limit-50*time.Millisecond; took > limit+300*time.Millisecond || late == early {
+			if early := took < limit-50*time.Millisecond; took > limit+2*time.Second || late == early {
 				t.Errorf("%s after %v", v.Code, took)
 			}
 		})

@@ -212,7 +212,7 @@ func try(t *testing.T, addr netip.AddrPort, o sdk.Options, limit time.Duration, 
 		t.Errorf("the password is in the transcript:\n%s", v.Transcript)
 	}
 	waits := strings.HasSuffix(string(v.Code), "-timeout")
-	if early := took < limit-50*time.Millisecond; waits == early || took > limit+300*time.Millisecond {
+	if early := took < limit-50*time.Millisecond; waits == early || took > limit+2*time.Second {
 		t.Errorf("%s %s: after %v, with a deadline of %v", v.Code, v.Reason, took, limit)
 	}
 }

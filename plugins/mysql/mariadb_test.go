@@ -146,12 +146,12 @@ func TestMariaDB(t *testing.T) {
 		}
 	}
 	slow := real{"slow query", sdk.Options{"request": "SELECT SLEEP(20)"}, "down l7-timeout "}
-	if took := probeReal(t, addr, slow, 500*time.Millisecond); took < 500*time.Millisecond || took > time.Second {
+	if took := probeReal(t, addr, slow, 500*time.Millisecond); took < 400*time.Millisecond || took > 3*time.Second {
 		t.Errorf("a slow query took %v", took)
 	}
 	server.Freeze(t)
 	frozen := real{"frozen", nil, "down l7-timeout "}
-	if took := probeReal(t, addr, frozen, 500*time.Millisecond); took < 500*time.Millisecond || took > time.Second {
+	if took := probeReal(t, addr, frozen, 500*time.Millisecond); took < 400*time.Millisecond || took > 3*time.Second {
 		t.Errorf("a frozen server took %v", took)
 	}
 	server.Thaw(t)

@@ -235,7 +235,7 @@ func TestFakes(t *testing.T) {
 				if got := v.Status.String() + " " + string(v.Code) + " " + v.Reason; !strings.HasPrefix(got, f.want) {
 					t.Errorf("got %s, want %s\n%s", got, f.want, v.Transcript)
 				}
-				if late && (took < limit || took > 2*limit) || !late && took > limit/2 {
+				if late && (took < limit/2 || took > limit+2*time.Second) || !late && took > limit/2 {
 					t.Errorf("%s after %v", v.Code, took)
 				}
 			})

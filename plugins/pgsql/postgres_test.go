@@ -187,13 +187,13 @@ func TestPostgres(t *testing.T) {
 		}
 	}
 	slow := real{"slow query", sdk.Options{"request": "SELECT pg_sleep(20)"}, "down l7-timeout "}
-	if took := probeReal(t, addr, slow, 500*time.Millisecond); took < 500*time.Millisecond || took > time.Second {
+	if took := probeReal(t, addr, slow, 500*time.Millisecond); took < 400*time.Millisecond || took > 3*time.Second {
 		t.Errorf("a slow query took %v", took)
 	}
 	server.Freeze(t)
 	for _, starttls := range []string{"no", "prefer"} {
 		frozen := real{"frozen", sdk.Options{"starttls": starttls}, "down l7-timeout "}
-		if took := probeReal(t, addr, frozen, 500*time.Millisecond); took < 500*time.Millisecond || took > time.Second {
+		if took := probeReal(t, addr, frozen, 500*time.Millisecond); took < 400*time.Millisecond || took > 3*time.Second {
 			t.Errorf("a frozen server took %v", took)
 		}
 	}

@@ -176,7 +176,7 @@ func try(t *testing.T, addr netip.AddrPort, o sdk.Options, limit time.Duration, 
 		t.Errorf("%s %v: %s (%s), want %s (%s)\n%s", addr, o, got, v.Reason, want, reason, v.Transcript)
 	}
 	waits := v.Code == sdk.CodeTimeout || strings.HasPrefix(v.Reason, "no answer that counts")
-	if early := took < limit-50*time.Millisecond; waits == early || took > limit+300*time.Millisecond {
+	if early := took < limit-50*time.Millisecond; waits == early || took > limit+2*time.Second {
 		t.Errorf("%s %s: after %v, with a deadline of %v", v.Code, v.Reason, took, limit)
 	}
 }

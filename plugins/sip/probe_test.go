@@ -227,7 +227,7 @@ func try(t *testing.T, network string, addr netip.AddrPort, o sdk.Options, limit
 		t.Errorf("%s %s %v: %s (%s), want %s (%s)\n%s", network, addr, o, got, v.Reason, want, reason, v.Transcript)
 	}
 	waits := strings.HasSuffix(string(v.Code), "-timeout")
-	if early := took < limit-50*time.Millisecond; waits == early || took > limit+300*time.Millisecond {
+	if early := took < limit-50*time.Millisecond; waits == early || took > limit+2*time.Second {
 		t.Errorf("%s %s: after %v, with a deadline of %v", v.Code, v.Reason, took, limit)
 	}
 }
