@@ -71,25 +71,19 @@ func (c *externalChecker) Probe(ctx context.Context, t sdk.Target, o sdk.Options
 
 // Prepare reads the command, once for all probes of a check.
 func (c *externalChecker) Prepare(_ string, o sdk.Options) (func(context.Context, sdk.Target) sdk.Verdict, error) {
-	command, err := Parse(o[optionCommand])
-	if err != nil {
-		return nil, &sdk.OptionError{Option: optionCommand, Want: err.Error()}
-	}
-	who, err := accountOf(o[optionUser])
+	what, err := orderOf(o)
 	if err != nil {
 		return nil, err
 	}
-	r := &program{launcher: c.launcher, command: command, who: who, weighs: o[optionWeight] == "yes"}
+	r := &program{launcher: c.launcher, order: what}
 	return r.probe, nil
 }
 
 // program is the program of one check.
 type program struct {
 	launcher *launcher
-	command  Command
-	who      account
-	weighs   bool
-	ending   atomic.Bool // the last one could not be killed yet
+	order
+	ending atomic.Bool // the last one could not be killed yet
 }
 
 // settled is what the end of a program may take beyond the check's time, TERM and KILL included.

@@ -103,25 +103,19 @@ func (c *perlChecker) Probe(ctx context.Context, t sdk.Target, o sdk.Options) sd
 
 // Prepare reads the command, once for all probes of a check.
 func (c *perlChecker) Prepare(_ string, o sdk.Options) (func(context.Context, sdk.Target) sdk.Verdict, error) {
-	command, err := Parse(o[optionCommand])
-	if err != nil {
-		return nil, &sdk.OptionError{Option: optionCommand, Want: err.Error()}
-	}
-	who, err := accountOf(o[optionUser])
+	what, err := orderOf(o)
 	if err != nil {
 		return nil, err
 	}
-	s := &perlScript{checker: c, command: command, who: who, weighs: o[optionWeight] == "yes"}
+	s := &perlScript{checker: c, order: what}
 	return s.probe, nil
 }
 
 // perlScript is the script of one check.
 type perlScript struct {
 	checker *perlChecker
-	command Command
-	who     account
-	weighs  bool
-	moved   *slot // where it runs instead of where its script does; guarded by slots.mu
+	order
+	moved *slot // where it runs instead of where its script does; guarded by slots.mu
 }
 
 func (s *perlScript) probe(ctx context.Context, t sdk.Target) sdk.Verdict {

@@ -191,8 +191,13 @@ func TestPerlDeadline(t *testing.T) {
 			}
 		}
 	}
-	if v := within(t, c, target(), 2*time.Second, command(polite)); v.Reason != "not finished after 2s" {
-		t.Errorf("a new interpreter has old variables: %+v", v)
+	// Who shares the one that is killed begins anew.
+	one, _ := newPerl(t, PerlOptions{Max: 1})
+	holds := write(t, "holds.pl", `while (1) { eval { sleep 1 } }`)
+	for i, script := range []string{polite, holds, polite} {
+		if v := within(t, one, target(), time.Second, command(script)); v.Reason != "not finished after 1s" {
+			t.Errorf("call %d: %+v", i, v)
+		}
 	}
 }
 

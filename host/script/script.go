@@ -20,6 +20,23 @@ const (
 	optionWeight  = "externalweight"
 )
 
+// order is what the options of a check ask for.
+type order struct {
+	command Command
+	who     account
+	weighs  bool // exit codes are weights, too
+}
+
+// orderOf reads the options. Its errors are those of Validate.
+func orderOf(o sdk.Options) (order, error) {
+	command, err := Parse(o[optionCommand])
+	if err != nil {
+		return order{}, &sdk.OptionError{Option: optionCommand, Want: err.Error()}
+	}
+	who, err := accountOf(o[optionUser])
+	return order{command: command, who: who, weighs: o[optionWeight] == "yes"}, err
+}
+
 // searchPath is where programs are found that are named without a directory, by us and by scripts.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
