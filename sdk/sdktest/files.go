@@ -25,8 +25,8 @@ import (
 	"github.com/ldirectord/ldirectord/sdk/internal/wire"
 )
 
-// lateness is how much later than its deadline a verdict may come.
-const lateness = 500 * time.Millisecond
+// lateness is how much later than its deadline a verdict may come: the second that a director waits.
+const lateness = time.Second
 
 // prompt is how soon a verdict has to be there that does not wait for the deadline.
 const prompt = 5 * time.Second
