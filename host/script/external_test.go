@@ -36,7 +36,11 @@ func write(t *testing.T, name, text string) string {
 		}
 	}
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+	// A test that starts a program just now would hand it the open file, which could then not be run.
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, []byte(text), 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return path
