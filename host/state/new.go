@@ -1,7 +1,6 @@
 package state
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -66,7 +65,7 @@ func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []
 		v.settleBy = o.Now.Add(startUp + v.patience)
 		ts = append(ts, s.take(v, prev.service(v.cfg.Key), have, o.Memory, c)...)
 	}
-	return s, ts
+	return s, append(ts, s.hear(prev, o.Now)...)
 }
 
 // startUp is what the fallback waits beyond one timeout: the first probes begin only when
@@ -173,7 +172,7 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 			r.adopt(v, got, present, slices.Contains(m.Drained, ServerRef{v.cfg.Key, r.key}))
 		}
 		r.maintenance = s.maintenance.reason(r)
-		r.conform(v, got, before)
+		r.conform(v, got, before, c.at)
 		if change := difference(got, present, r.value, r.in); change != 0 {
 			why := c
 			if r.maintenance != "" {
@@ -187,11 +186,16 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 	}
 	if old != nil {
 		v.settled = old.fallback || !v.pending()
-		v.noted = maps.Clone(old.noted)
+		if !v.settled && !v.expects(old) {
+			v.settled, v.settleBy = old.settled, old.settleBy
+		}
 		v.started = old.started
-		ts = append(ts, v.inherit(old, c)...)
+		ts = append(ts, v.inherit(old, found, c)...)
 	} else {
-		v.adoptFallback(found, m)
+		if slices.Contains(m.FallbackStarted, v.cfg.Key) {
+			v.started = v.cfg.FallbackCommand
+		}
+		ts = append(ts, v.adoptFallback(found, c)...)
 	}
 	ts = append(ts, v.balance(c)...)
 	return append(ts, v.tellKept(old, c)...)
@@ -222,7 +226,9 @@ func (r *server) carry(old *server) {
 		}
 		if j >= 0 {
 			o := old.watches[j]
-			w.health, w.failures, w.last, w.at, w.judged = o.health, o.failures, o.last, o.at, o.judged
+			w.health, w.last, w.at, w.judged = o.health, o.last, o.at, o.judged
+			w.failures = min(o.failures, w.service.cfg.FailureCount)
+			w.borrowed = o.borrowed || w.check != o.check
 			if w.check == o.check { // another check may not know of weights at all
 				w.weighs, w.weight, w.weightUntil = o.weighs, o.weight, o.weightUntil
 			}
@@ -248,13 +254,16 @@ func (r *server) adopt(v *service, got lvs.RealServer, present, drained bool) {
 
 // conform makes what is asked for r follow its status and the configuration as it is now. A
 // change made by hand stays, unless the configuration of this entry changed.
-func (r *server) conform(v *service, got lvs.RealServer, before *server) {
+func (r *server) conform(v *service, got lvs.RealServer, before *server, at time.Time) {
 	if v.cfg.CheckType == config.Off {
-		r.health, r.in, r.byHand = Waiting, false, ""
+		if r.health != Waiting {
+			r.health, r.since = Waiting, at
+		}
+		r.in, r.byHand = false, ""
 		return
 	}
-	if len(r.watches) == 0 {
-		r.health = Up // on, none: nothing to wait for
+	if len(r.watches) == 0 && r.health != Up { // on, none: nothing to wait for
+		r.health, r.since = Up, at
 	}
 	if r.byHand != "" && (before == nil || before.cfg.Server == r.cfg.Server) {
 		r.value.Method, r.value.Upper, r.value.Lower = got.Method, got.Upper, got.Lower
@@ -287,31 +296,4 @@ func difference(was lvs.RealServer, wasIn bool, is lvs.RealServer, isIn bool) Ch
 	default:
 		return 0 // weight 0 before and after: not worth a line
 	}
-}
-
-// adoptFallback takes over a fallback that the table has, and a fallbackcommand that was started.
-func (v *service) adoptFallback(found lvs.Service, m Memory) {
-	if slices.Contains(m.FallbackStarted, v.cfg.Key) {
-		v.started = v.cfg.FallbackCommand
-	}
-	if f := v.fallbackServer(); f != nil && v.find(f.Key) == nil {
-		_, v.fallback = found.Servers[f.Key]
-	}
-}
-
-// inherit takes over the fallback of the service before a reload. If it was in use and is
-// another one now, the new one takes its place; the old one, unknown by then, is purged.
-func (v *service) inherit(old *service, c cause) []Transition {
-	v.fallback = old.fallback
-	is, was := v.fallbackServer(), old.fallbackServer()
-	if !v.fallback || is == nil {
-		return nil
-	}
-	if was != nil && was.Key == is.Key {
-		return nil
-	}
-	if got, in := old.kept[is.Key]; in && got == is.Server {
-		return nil // it was this one that was kept
-	}
-	return []Transition{c.fallbackTransition(v, is, Added)}
 }

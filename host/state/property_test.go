@@ -62,6 +62,11 @@ func some(r *rand.Rand) *config.Config {
 				Server: lvs.RealServer{Method: lvs.Masq, Weight: uint32(1 + r.IntN(3))},
 			})
 		}
+		if at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(r.IntN(4))}), 80); s.Fallback != nil && r.IntN(3) == 0 {
+			// It may be a real server before and after a reload.
+			s.Servers = slices.DeleteFunc(s.Servers, func(c config.Server) bool { return c.Addr == at })
+			s.Fallback.Key = lvs.ServerKey(at)
+		}
 		if r.IntN(5) == 0 {
 			s.Servers = append(s.Servers, config.Server{Name: fmt.Sprintf("web%d", r.IntN(2)), Unresolved: true})
 		}

@@ -21,7 +21,7 @@ func (s *State) Observe(o Observation) []Transition {
 
 func (w *watch) observe(o Observation) []Transition {
 	w.service.view = nil
-	w.last, w.at = o.Verdict, o.At
+	w.last, w.at, w.borrowed = o.Verdict, o.At, false
 	if o.Verdict.Status == sdk.StatusUnknown {
 		return nil
 	}

@@ -80,6 +80,7 @@ type watch struct {
 	last     sdk.Verdict
 	at       time.Time // of last; zero before the first
 	judged   bool      // had a verdict other than Unknown
+	borrowed bool      // all this is of the check that stood here before a reload
 
 	fresh       time.Duration // how long a weight of its verdicts counts
 	connects    bool          // it is of checktype = N
