@@ -61,8 +61,9 @@ func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []
 	s.build()
 	s.waiting = s.unclaimed(o.Memory)
 	ts := s.dropped(prev, c)
+	begun := o.Now.Add(startUp + s.firstRound(prev))
 	for _, v := range s.services {
-		v.settleBy = o.Now.Add(startUp + v.patience)
+		v.settleBy = begun.Add(v.patience)
 		ts = append(ts, s.take(v, prev.service(v.cfg.Key), have, o.Memory, c)...)
 	}
 	return s, append(ts, s.hear(prev, o.Now)...)
@@ -71,6 +72,23 @@ func New(cfg *config.Config, prev *State, have lvs.Table, o Options) (*State, []
 // startUp is what the fallback waits beyond one timeout: the first probes begin only when
 // their plugin runs, and our own slowness must not send visitors to the emergency page.
 const startUp = 2 * time.Second
+
+// atOnce is how many new checks are begun without delay. The monitor spreads the others, a
+// thousand a second, and within their interval.
+const atOnce = 100
+
+// firstRound is how long it takes until each check that prev did not have is begun.
+func (s *State) firstRound(prev *State) time.Duration {
+	fresh := 0
+	var longest time.Duration
+	for _, c := range s.checks {
+		if prev == nil || prev.watches[c.ID] == nil {
+			fresh++
+			longest = max(longest, c.Interval)
+		}
+	}
+	return min(time.Duration(max(fresh-atOnce, 0))*time.Millisecond, longest)
+}
 
 // build makes the services, their servers and checks from the configuration alone.
 func (s *State) build() {

@@ -172,3 +172,28 @@ func TestIdentitiesHideSecrets(t *testing.T) {
 		}
 	}
 }
+
+// Of many checks the last are begun late; their real servers' fallback waits for that too.
+func TestFallbackWaitsUntilManyChecksAreBegun(t *testing.T) {
+	var cfg config.Config
+	section := config.Service{
+		Key:       lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80")),
+		CheckType: config.Connect, CheckTimeout: 3 * time.Second, CheckInterval: time.Minute, FailureCount: 1,
+	}
+	for i := range 1100 {
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 80)
+		section.Servers = append(section.Servers, config.Server{Key: lvs.ServerKey(at), Addr: at, CheckAddr: at, CheckNetwork: "tcp"})
+	}
+	cfg.Services = []config.Service{section}
+	first, _ := state.New(&cfg, nil, lvs.Table{}, state.Options{Now: epoch})
+	if got, want := first.NextSettle().Sub(epoch), 6*time.Second; got != want {
+		t.Errorf("the wait takes %s, want %s: 3 s for the check, 1 s for a round of 1100, 2 s for the start", got, want)
+	}
+	cfg.Services = append(cfg.Services, section)
+	cfg.Services[1].Key.Mark, cfg.Services[1].Key.Protocol = 5, lvs.FWM
+	cfg.Services[1].CheckInterval = time.Second
+	other, _ := state.New(&cfg, first, lvs.Table{}, state.Options{Now: epoch.Add(time.Minute)})
+	if got, want := other.NextSettle().Sub(epoch), 6*time.Second; got != want {
+		t.Errorf("after a reload that has no new check it ends at %s, want %s as before", got, want)
+	}
+}
