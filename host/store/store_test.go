@@ -118,3 +118,46 @@ func TestWriterSaysWhatFailed(t *testing.T) {
 		t.Error("a write into /proc succeeded")
 	}
 }
+
+// TestWriterTriesAgain shows that what could not be written is written once it can be, without another
+// change, and that one failure is told once.
+func TestWriterTriesAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(dir, nil, 0o600); err != nil { // in the way of the directory
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "web.cf.state")
+	synctest.Test(t, func(t *testing.T) {
+		failed := 0
+		w := NewWriter(path, Content{}, func(error) { failed++ })
+		want := state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}
+		w.Remember(want)
+		time.Sleep(10 * time.Minute)
+		if failed != 1 {
+			t.Errorf("one reason was told %d times", failed)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if got, err := Load(path, time.Now()); err != nil || !reflect.DeepEqual(got.Memory, want) {
+			t.Errorf("two minutes after it could be written: got %+v, %v", got, err)
+		}
+		w.Close(t.Context())
+	})
+}
+
+// A daemon that is killed while it writes leaves one file beside the state, however often.
+func TestLeftoversAreOverwritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(path+".new", []byte("half of a fi"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Save(path, Content{}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) != 1 {
+		t.Errorf("beside the file: %v, %v", left, err)
+	}
+}

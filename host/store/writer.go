@@ -10,8 +10,12 @@ import (
 	"github.com/ldirectord/ldirectord/host/state"
 )
 
-// rewriteInterval keeps the file of a daemon that runs from growing old.
-const rewriteInterval = 24 * time.Hour
+// rewriteInterval keeps the file of a daemon that runs from growing old; retryInterval has it
+// written once the disk has room again.
+const (
+	rewriteInterval = 24 * time.Hour
+	retryInterval   = time.Minute
+)
 
 // Writer saves what is to be remembered off the way of decisions: it never makes anybody
 // wait for the disk, and when the disk is slow only the newest content is written.
@@ -26,8 +30,8 @@ type Writer struct {
 	content Content
 }
 
-// NewWriter returns a Writer to path that goes on from c. failed is told of each write that did not
-// succeed, by the writer's goroutine. Close ends it.
+// NewWriter returns a Writer to path that goes on from c. failed is told of a write that did not
+// succeed, by the writer's goroutine, and not again while others fail for the same reason. Close ends it.
 func NewWriter(path string, c Content, failed func(error)) *Writer {
 	w := &Writer{
 		path: path, failed: failed, content: c,
@@ -68,25 +72,32 @@ func (w *Writer) Close(ctx context.Context) {
 
 func (w *Writer) work() {
 	defer close(w.done)
-	again := time.NewTicker(rewriteInterval)
+	again := time.NewTimer(rewriteInterval)
 	defer again.Stop()
-	for {
+	told := ""
+	for ended := false; !ended; {
 		select {
 		case <-w.dirty:
 		case <-again.C:
 		case <-w.stop:
-			w.save()
-			return
+			ended = true
 		}
-		w.save()
+		why := ""
+		again.Reset(rewriteInterval)
+		if err := w.save(); err != nil {
+			why = err.Error()
+			again.Reset(retryInterval)
+			if why != told {
+				w.failed(err)
+			}
+		}
+		told = why
 	}
 }
 
-func (w *Writer) save() {
+func (w *Writer) save() error {
 	w.mu.Lock()
 	c := w.content
 	w.mu.Unlock()
-	if err := Save(w.path, c, time.Now()); err != nil {
-		w.failed(err)
-	}
+	return Save(w.path, c, time.Now())
 }
