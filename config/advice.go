@@ -15,6 +15,22 @@ func (r *report) unsetQuiescent(d draft) {
 	}
 }
 
+// empty says that a file without errors, or a section of it, has nothing to balance: it may have
+// been cut short on its way here.
+func (r *report) empty(file string, d draft) {
+	if len(r.errors) > 0 {
+		return
+	}
+	if len(d.sections) == 0 {
+		r.warn(Pos{File: file, Line: 1, Col: 1}, "", "no virtual service in it; a daemon that loads it has nothing to do, and removes those that it had")
+	}
+	for _, sec := range d.sections {
+		if len(sec.servers) == 0 {
+			r.warn(sec.pos, sec.name(), "no %s line below it", inFamily("real", sec.v6))
+		}
+	}
+}
+
 // scripts recommends externaluser, once, to who runs scripts as root.
 func (r *report) scripts(c *Config) {
 	if c.Global.ExternalUser != "" {

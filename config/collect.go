@@ -115,6 +115,9 @@ func (c *collector) begin(s statement) {
 	}
 	var rest string
 	sec.text, rest = field(cutComment(s.text))
+	if short := strings.TrimRight(sec.text, ",;"); short != sec.text {
+		sec.text, rest = short, cutComment(s.text)[len(short):]
+	}
 	if rest != "" {
 		c.warn(s.at.after(len(sec.text)), s.name, "what follows %s is ignored", quoteShort(sec.text))
 	}

@@ -101,6 +101,7 @@ func (l *Loader) Parse(ctx context.Context, path string, text []byte) (*Config, 
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	cfg.Services = b.services(ctx)
+	r.empty(path, d)
 	r.unsetQuiescent(d)
 	r.scripts(cfg)
 	r.forks(cfg)

@@ -86,6 +86,10 @@ func (l *realLine) readServer(r *report, s statement, text, rest string) bool {
 		method, more = rest[:i], rest[i:]
 	}
 	at := func(part string) Pos { return s.at.after(len(text) - len(part)) }
+	if short, comma := strings.CutSuffix(method, ","); comma && more != "" { // "gate, 5"
+		r.warn(at(rest).after(len(short)), s.name, "a comma after the forwarding method, ignored")
+		method = short
+	}
 	var ok bool
 	if l.server.Method, ok = readMethod(r, s, method, at(rest)); !ok {
 		return false
@@ -242,11 +246,23 @@ func (e endpoint) goodHost(r *report, host string) bool {
 		}
 		return false
 	}
-	if !hostName.MatchString(host) || strings.Trim(host, "0123456789.") == "" {
-		r.refuse(e.at, e.label, e.text, e.form())
+	if !hostName.MatchString(host) || strings.Trim(host, "0123456789.-") == "" {
+		r.refuse(e.at, e.label, e.text, e.form()+rangeMeant(host))
 		return false
 	}
 	return true
+}
+
+// rangeMeant is a hint for two addresses with a hyphen between, which is no name of any host.
+func rangeMeant(host string) string {
+	first, last, _ := strings.Cut(host, "-")
+	if _, err := netip.ParseAddr(first); err != nil {
+		return ""
+	}
+	if _, err := netip.ParseAddr(last); err != nil {
+		return ""
+	}
+	return ` (did you mean the range "` + first + "->" + last + `"?)`
 }
 
 // readPort checks what follows the host. ADDRESS::PORT, which the example

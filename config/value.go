@@ -24,6 +24,10 @@ func unquote(r *report, s statement) (text string, offset int, ok bool) {
 	}
 	quoted := cutComment(s.text)
 	last := strings.LastIndexByte(quoted, '"')
+	if last == 0 && needNoEnd(s.name) {
+		r.warn(s.at, s.name, "no quote at the end of the value, which is taken as it stands")
+		return quoted[1:], 1, true
+	}
 	if last == 0 {
 		r.refuse(s.at, s.name, shown(s, s.text), "a quote at the end of the value")
 		return "", 0, false
@@ -32,6 +36,16 @@ func unquote(r *report, s statement) (text string, offset int, ok bool) {
 		r.warn(s.at.after(last+1), s.name, "what follows the last quote is ignored")
 	}
 	return quoted[1:last], 1, true
+}
+
+// needNoEnd tells whether the Perl ldirectord starts with a directive whose value has a quote
+// at its start and none at its end.
+func needNoEnd(directive string) bool {
+	switch directive {
+	case "checkcommand", "emailalert", "execute", "fallbackcommand", "maintenancedir", "virtualhost":
+		return true
+	}
+	return false
 }
 
 // shown is what a message may quote of a statement's value.
@@ -93,7 +107,8 @@ func verbatim(r *report, s statement) (any, Pos) {
 	return text, s.at
 }
 
-// word reads one word, in quotes or not. More words are ignored.
+// word reads one word, in quotes or not. More words are ignored, and what looks like the end of a
+// list or of a statement.
 func word(r *report, s statement) (any, Pos) {
 	text, offset, ok := unquote(r, s)
 	if !ok {
@@ -106,6 +121,9 @@ func word(r *report, s statement) (any, Pos) {
 	if first == "" {
 		r.refuse(at, s.name, "", "no value, expected a word")
 		return nil, at
+	}
+	if short := strings.TrimRight(first, ",;"); short != "" && short != first {
+		first, rest = short, inner[len(short):]
 	}
 	if rest != "" {
 		r.warn(at.after(len(inner)-len(rest)), s.name, "only %q counts, what follows is ignored", first)
