@@ -107,8 +107,32 @@ func (b *builder) checkAvailable(sec *section, s *Service) ServiceInfo {
 	}
 	if s.negotiates() {
 		info = b.serviceAvailable(sec, s)
+	} else if sec.typed {
+		b.serviceKnown(sec)
 	}
 	return info
+}
+
+// serviceKnown reports a word that is no service, in a section whose check has no use for one. What
+// ldirectord(8) has is one, whether its plugin is there or not.
+func (b *builder) serviceKnown(sec *section) {
+	p, ok := sec.set["service"]
+	if !ok {
+		return
+	}
+	known := []string{none, "simpletcp"}
+	for _, p := range portServices() {
+		known = append(known, p.service)
+	}
+	if slices.Contains(known, p.value.(string)) {
+		return
+	}
+	known = append(known, b.catalog.Services()...)
+	slices.Sort(known)
+	known = slices.Compact(known)
+	if name := p.value.(string); !slices.Contains(known, name) {
+		b.refuse(p.at, "service", name, listed(known)+didYouMean(name, known))
+	}
 }
 
 // serviceAvailable reports a service that does not exist or cannot be used. When the check

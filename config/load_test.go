@@ -43,6 +43,9 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	find("web.cf", filepath.Join(dir, "conf", "web.cf")) // a directory is no configuration
+	if _, err := findIn(dir, "conf"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "conf")+" is a directory") {
+		t.Errorf("a directory: %v", err)
+	}
 	put(filepath.Join(dir, "mail.cf"))
 	put(filepath.Join(dir, "conf", "mail.cf"))
 	find("mail.cf", filepath.Join(dir, "mail.cf"))

@@ -242,8 +242,16 @@ func (b *builder) needPort(sec *section, s *Service, line realLine) {
 	}
 	if s.CheckType == Connect || s.negotiates() {
 		b.refuse(line.at, line.label, line.text,
-			fmt.Sprintf("a port, or checkport: a %s check of service %s has none of its own", s.checkWord(), s.CheckService))
+			"checkport = N in the section, or ADDRESS:PORT: "+s.portless()+" has no port of its own")
 	}
+}
+
+// portless names a check for which nothing says where to look.
+func (s *Service) portless() string {
+	if s.CheckType == Connect {
+		return "a connect check"
+	}
+	return "the check of service " + s.CheckService
 }
 
 // checkWord is what the file says or means after checktype.
