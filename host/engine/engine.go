@@ -65,6 +65,7 @@ var ErrStopped = errors.New("the engine has been stopped")
 type Engine struct {
 	requests chan func(*loop)
 	snapshot atomic.Pointer[state.Snapshot]
+	trouble  atomic.Pointer[string]
 	counts   struct{ transitions, edits, refused, faults atomic.Uint64 }
 	done     chan struct{}
 }
@@ -117,10 +118,15 @@ func (o *Options) fill() {
 
 // Reload goes over to another configuration and returns once the table follows it. On an
 // error (ctx, ErrStopped, the table cannot be read) nothing has changed. An edit that the
-// kernel refuses is no error: it is logged, stays planned and is tried again. When ctx ends
-// first, the reload may still happen.
+// kernel refuses is no error: it is logged, stays planned and is tried again. Nor is it one when
+// ctx ends after the engine has gone over: then Reload no longer waits for the table.
 func (e *Engine) Reload(ctx context.Context, cfg *config.Config) error {
-	return e.ask(ctx, func(l *loop, reply func(error)) { l.reloads = append(l.reloads, reload{cfg, reply}) })
+	decided := new(atomic.Bool)
+	err := e.ask(ctx, func(l *loop, reply func(error)) { l.reloads = append(l.reloads, reload{cfg, reply, decided}) })
+	if ctx.Err() != nil && !decided.CompareAndSwap(false, true) {
+		return nil
+	}
+	return err
 }
 
 // SetMaintenance says who is in maintenance from now on. It returns when that has been decided.
@@ -133,6 +139,14 @@ func (e *Engine) SetMaintenance(ctx context.Context, m state.Maintenance) error 
 
 // Snapshot returns what is known, at most a fifth of a second old; transitions show at once.
 func (e *Engine) Snapshot() *state.Snapshot { return e.snapshot.Load() }
+
+// Trouble says in one line why the kernel's table is not as asked; "" when nothing is in the way.
+func (e *Engine) Trouble() string {
+	if t := e.trouble.Load(); t != nil {
+		return *t
+	}
+	return ""
+}
 
 // Counts returns the totals.
 func (e *Engine) Counts() Counts {

@@ -259,12 +259,18 @@ func TestARefusedEditIsTriedAgain(t *testing.T) {
 		if n := w.logged("level=ERROR"); n != 1 {
 			t.Errorf("%d error lines, want 1:\n%s", n, &w.log)
 		}
+		if got, want := w.Trouble(), "refused: ensure real server 10.0.0.3:80 (tcp:10.0.0.1:80): no buffer space"; got != want {
+			t.Errorf("trouble %q, want %q", got, want)
+		}
 		if n := w.Counts().RefusedEdits; n != 4 { // at 0, 1, 3 and 7 s
 			t.Errorf("%d attempts, want 4", n)
 		}
 		stop()
 		time.Sleep(10 * time.Second)
 		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if w.Trouble() != "" {
+			t.Errorf("trouble that is over: %q", w.Trouble())
+		}
 		if w.logged("made after all") != 1 {
 			t.Errorf("log:\n%s", &w.log)
 		}
@@ -327,9 +333,15 @@ func TestAHungKernelStopsNoDecision(t *testing.T) {
 		if w.logged("could not be programmed") == 0 {
 			t.Errorf("log:\n%s", &w.log)
 		}
+		if !strings.HasPrefix(w.Trouble(), "the table could not be ") {
+			t.Errorf("trouble %q", w.Trouble())
+		}
 		release()
 		time.Sleep(40 * time.Second)
 		w.want("10.0.0.2:80=0 10.0.0.3:80=0 10.0.0.9:80=1")
+		if w.Trouble() != "" {
+			t.Errorf("trouble that is over: %q", w.Trouble())
+		}
 	})
 }
 
@@ -463,6 +475,43 @@ func TestReload(t *testing.T) {
 		if err == nil || len(w.checks.set) != 1 {
 			t.Errorf("a reload without a table: %v", err)
 		}
+	})
+}
+
+// Who gives a reload up learns whether it happened: with an error it never does.
+func TestAReloadGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		other := section(func(s *config.Service) { s.Servers = s.Servers[1:] })
+		release := w.kernel.Hold()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.Reload(ctx, other); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("err = %v", err)
+		}
+		release()
+		time.Sleep(time.Minute)
+		w.want("10.0.0.2:80=5")
+
+		kernel := &slow{Controller: w.kernel, meanwhile: func() {}}
+		w.options.Controller = kernel
+		if err := w.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		kernel.meanwhile = func() { time.Sleep(5 * time.Second) }
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := w.Reload(ctx, other); err != nil {
+			t.Errorf("the engine has gone over, only the kernel is slow: err = %v", err)
+		}
+		if n := len(w.Snapshot().Services[0].Servers); n != 1 {
+			t.Errorf("%d servers, want that of the new configuration alone", n)
+		}
+		time.Sleep(10 * time.Second)
+		w.want("10.0.0.9:80=1") // two has not answered in time
 	})
 }
 

@@ -22,6 +22,7 @@ type trouble struct {
 	refused map[lvs.Edit]bool   // not tried again before retryAt
 	told    map[lvs.Edit]string // refusals that were logged, so that each is an error once
 	unsure  []lvs.Edit          // may have been made or not: nothing is planned before the next read
+	silence string              // why the table could not be read or programmed at all; "" when it could
 	wait    time.Duration
 	retryAt time.Time // zero when nothing is to be tried again
 }
@@ -35,6 +36,23 @@ func (t *trouble) retry() {
 func (t *trouble) again(now time.Time) {
 	t.wait = min(max(2*t.wait, backoffFirst), backoffMost)
 	t.retryAt = now.Add(t.wait)
+}
+
+// text says what the trouble is, in one line; "" for none.
+func (t *trouble) text() string {
+	if t.silence != "" {
+		return t.silence
+	}
+	first := ""
+	for e := range t.refused {
+		if line := "refused: " + e.String() + ": " + t.told[e]; first == "" || line < first {
+			first = line
+		}
+	}
+	if more := len(t.refused) - 1; more > 0 {
+		first += fmt.Sprintf(" (and %d more)", more)
+	}
+	return first
 }
 
 // advance gives the applier its next job, if it has none: a stop, a reload and a look at the
@@ -51,6 +69,9 @@ func (l *loop) advance() {
 		case l.dirty && len(l.trouble.unsure) == 0:
 			l.program()
 		default:
+			if now := l.trouble.text(); now != l.engine.Trouble() {
+				l.engine.trouble.Store(&now)
+			}
 			return
 		}
 	}
@@ -100,6 +121,7 @@ func (l *loop) settle(edits []lvs.Edit, err error) {
 		l.engine.counts.refused.Add(uint64(len(edits)))
 		l.trouble.unsure = append(l.trouble.unsure, edits...)
 		l.trouble.again(time.Now())
+		l.trouble.silence = "the table could not be programmed: " + err.Error()
 		l.o.Log.Error("the kernel's table could not be programmed",
 			"reason", err, "edits", len(edits), "retry", l.trouble.wait)
 	}
@@ -140,7 +162,7 @@ func (l *loop) refuse(f lvs.EditError) {
 func (l *loop) take(have lvs.Table) {
 	t := &l.trouble
 	l.last = lvs.Reread(l.last, t.unsure, have)
-	t.unsure, t.readDue, t.retryAt = nil, false, time.Time{}
+	t.unsure, t.readDue, t.retryAt, t.silence = nil, false, time.Time{}, ""
 	clear(t.refused)
 	var ts []state.Transition
 	now := time.Now()
@@ -162,6 +184,7 @@ func (l *loop) look(out outcome) {
 
 func (l *loop) unreadable(err error) {
 	l.trouble.again(time.Now())
+	l.trouble.silence = "the table could not be read: " + err.Error()
 	l.o.Log.Error("the kernel's table could not be read", "reason", err, "retry", l.trouble.wait)
 }
 
@@ -175,6 +198,9 @@ func (l *loop) reload(out outcome) {
 		return
 	}
 	l.take(out.table)
+	if !r.decided.CompareAndSwap(false, true) {
+		return // nobody waits for it any more
+	}
 	next, ts := state.New(r.cfg, l.state, out.table, state.Options{Now: time.Now()})
 	l.state = next
 	l.last = base(l.last, out.table, next.Desired())

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/ldirectord/ldirectord/config"
@@ -43,8 +44,9 @@ type loop struct {
 }
 
 type reload struct {
-	cfg   *config.Config
-	reply func(error)
+	cfg     *config.Config
+	reply   func(error)
+	decided *atomic.Bool // set by the loop when it goes over, or by the caller who gives up: the first counts
 }
 
 func newLoop(e *Engine, o Options, st *state.State, last lvs.Table) *loop {

@@ -278,7 +278,8 @@ func (d *director) Status(ctx context.Context) control.Status {
 		Services:         control.Report(d.engine.Snapshot(), counters),
 		Plugins:          pluginStatus(d.kinds.pool.Status()),
 	}
-	if err != nil {
+	s.KernelError = d.engine.Trouble()
+	if err != nil && s.KernelError == "" {
 		s.KernelError = fmt.Sprintf("its counters cannot be read: %v", err)
 	}
 	return s
