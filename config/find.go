@@ -21,19 +21,18 @@ func findIn(dir, name string) (string, error) {
 	if name == "" {
 		name = DefaultName
 	}
-	found := fs.ErrNotExist
 	places := []string{filepath.Join(dir, name), filepath.Join(dir, "conf", name), name}
-	for _, place := range places {
+	for i, place := range places {
 		switch info, err := os.Stat(place); {
 		case err == nil && !info.IsDir():
 			return place, nil
 		case err == nil:
-			found = fmt.Errorf("%s is a directory: %w", place, fs.ErrNotExist)
+			places[i] += " (a directory)"
 		case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
 			return "", fmt.Errorf("configuration %s: %w", name, err)
 		}
 	}
-	return "", fmt.Errorf("configuration %s: none of %s: %w", name, listed(places), found)
+	return "", fmt.Errorf("configuration %s: none of %s: %w", name, listed(places), fs.ErrNotExist)
 }
 
 // Instance returns the name that the pid file, the log and the control socket of a

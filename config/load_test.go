@@ -43,7 +43,7 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	find("web.cf", filepath.Join(dir, "conf", "web.cf")) // a directory is no configuration
-	if _, err := findIn(dir, "conf"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "conf")+" is a directory") {
+	if _, err := findIn(dir, "conf"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "conf")+" (a directory)") {
 		t.Errorf("a directory: %v", err)
 	}
 	put(filepath.Join(dir, "mail.cf"))

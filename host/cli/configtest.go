@@ -26,7 +26,8 @@ func (r ConfigReport) problems() (bad, warnings []config.Problem) {
 	return nil, r.Config.Warnings
 }
 
-// Text prints the differences and the dump to out, errors and warnings to err, a line each.
+// Text prints the differences and the dump to out, errors and warnings to err, a line each. When nothing
+// else goes to out, a line says which file was read and that it is good.
 func (r ConfigReport) Text(out, err io.Writer) error {
 	bad, warnings := r.problems()
 	for _, p := range bad {
@@ -38,10 +39,31 @@ func (r ConfigReport) Text(out, err io.Writer) error {
 	if r.Config != nil && r.Migrate {
 		fmt.Fprint(out, migrate.Text(r.Config.File, migrate.Differences(r.Config)))
 	}
+	if r.Config != nil && !r.Migrate && !r.Dump {
+		fmt.Fprintln(out, good(r.Config))
+	}
 	if r.Config == nil || !r.Dump {
 		return nil
 	}
 	return r.Config.Dump(out, config.DumpOptions{Secrets: r.Secrets})
+}
+
+// good says what a configuration without errors has.
+func good(c *config.Config) string {
+	servers := 0
+	for i := range c.Services {
+		servers += len(c.Services[i].Servers)
+	}
+	return fmt.Sprintf("%s: no errors, %s; %s, %s", c.File, counted(len(c.Warnings), "warning"),
+		counted(len(c.Services), "virtual service"), counted(servers, "real server"))
+}
+
+// counted writes "1 thing" or "2 things".
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 // problem is a config.Problem for machines.
