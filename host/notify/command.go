@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/ldirectord/ldirectord/host/state"
 	"github.com/ldirectord/ldirectord/lvs"
@@ -67,5 +68,13 @@ func (c *Callbacks) Changed(command, path string) {
 	c.shells.add(path, order{line: command, args: []string{path}, log: c.shells.log.With("command", command)})
 }
 
-// Close is that of FallbackCommands.
-func (c *Callbacks) Close(ctx context.Context) { c.shells.close(ctx) }
+// callbackGrace is how long a callback has to end when the daemon does: it may be the one that restarts us, and
+// waits for our end itself.
+const callbackGrace = 250 * time.Millisecond
+
+// Close waits a moment for the callback that runs, and leaves it alone then.
+func (c *Callbacks) Close(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callbackGrace)
+	defer cancel()
+	c.shells.close(ctx)
+}

@@ -106,3 +106,56 @@ func TestFallbackCommandIsEnded(t *testing.T) {
 		t.Errorf("log: %s", log.String())
 	}
 }
+
+// What a command leaves in the background is no failure, and lives on whatever it says and whenever.
+func TestCommandInTheBackground(t *testing.T) {
+	dir := t.TempDir()
+	gate, out := filepath.Join(dir, "gate"), filepath.Join(dir, "out")
+	for _, path := range []string{gate, out} {
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heard, err := os.OpenFile(out, os.O_RDWR|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heard.Close()
+	var log bytes.Buffer
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	f.Take([]state.Transition{{
+		Change: state.FallbackStarted, Command: "{ read -r line <" + gate + "; echo talk; echo alive >" + out + "; } & :",
+	}})
+	f.shells.running.Wait()
+	if !strings.Contains(log.String(), "fallbackcommand done") {
+		t.Errorf("log: %s", log.String())
+	}
+	if err := os.WriteFile(gate, []byte("go\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := heard.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 6)
+	if n, err := heard.Read(line); err != nil || string(line[:n]) != "alive\n" {
+		t.Errorf("%q, %v", line[:n], err)
+	}
+	f.Close(t.Context())
+}
+
+// A start that hangs when the daemon ends does not take the time of the stop behind it.
+func TestAHangingStartDoesNotLoseItsStop(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "calls")
+	var log bytes.Buffer
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	command := "f() { echo $1 >>" + out + "; [ $1 = stop ] || while :; do sleep 60; done; }; f"
+	f.Take([]state.Transition{
+		{Change: state.FallbackStarted, Command: command}, {Change: state.FallbackStopped, Command: command},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	f.Close(ctx)
+	if got, err := os.ReadFile(out); err != nil || string(got) != "start\nstop\n" || ctx.Err() != nil {
+		t.Errorf("%q, %v, log: %s", got, err, &log)
+	}
+}

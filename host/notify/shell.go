@@ -1,13 +1,12 @@
 package notify
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"log/slog"
-	"os"
-	"os/exec"
+	"maps"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -40,13 +39,16 @@ type shells struct {
 
 	mu      sync.Mutex // guards the rest: every sink's goroutine and the drains share it
 	waiting map[string][]order
-	dropped map[string]int // since the last one ran
+	dropped map[string]int                // since the last one ran
+	busy    map[string]context.CancelFunc // ends the one that runs
+	heard   map[*output]bool              // somebody may still write to it
 }
 
 func newShells(directive string, log *slog.Logger) *shells {
 	return &shells{
 		directive: directive, log: log, limit: commandLimit,
 		places: make(chan struct{}, atOnce), waiting: map[string][]order{}, dropped: map[string]int{},
+		busy: map[string]context.CancelFunc{}, heard: map[*output]bool{},
 	}
 }
 
@@ -85,72 +87,88 @@ func (s *shells) drain(key string) {
 			s.log.Error(s.directive+" dropped: too many were waiting", "dropped", dropped)
 		}
 		s.places <- struct{}{}
-		s.run(line[0])
+		s.run(key, line[0])
 		<-s.places
 	}
 }
 
-// close waits until nothing waits and nothing runs, at most until ctx ends.
+// close waits until nothing waits and nothing runs, at most until ctx ends. One that runs while another
+// waits behind it has half of that time: a stop must not be lost because the start before it hangs.
+// What runs then is left alone, and can go on: it may be a callback that waits for our end to start us anew.
 func (s *shells) close(ctx context.Context) {
 	done := make(chan struct{})
 	go func() { // ends with the last command, or with the process
 		defer close(done)
 		s.running.Wait()
 	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.log.Error(s.directive + " still running: left alone")
+	var half <-chan time.Time
+	if end, bounded := ctx.Deadline(); bounded {
+		half = time.After(time.Until(end) / 2)
+	}
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		case <-half:
+			s.hurry()
+		case <-ctx.Done():
+			s.log.Warn(s.directive + " still running: left alone")
+			over = true
+		}
+	}
+	s.mu.Lock()
+	heard := slices.Collect(maps.Keys(s.heard))
+	s.mu.Unlock()
+	for _, out := range heard {
+		out.handOver()
+	}
+}
+
+// hurry ends what others wait for.
+func (s *shells) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, end := range s.busy {
+		if len(s.waiting[key]) > 0 {
+			end()
+		}
 	}
 }
 
 // run runs one order. The directives have always been a shell's command line: variables, quotes
-// and arguments of its own are in use.
-func (s *shells) run(o order) {
+// and arguments of its own are in use, and what it leaves in the background is nobody's business.
+func (s *shells) run(key string, o order) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.limit)
 	defer cancel()
-	output, err := runProgram(ctx, o.stdin, "/bin/sh", append([]string{"-c", o.line + ` "$@"`, "sh"}, o.args...)...)
+	cmd, out, err := begin(ctx, o.stdin, "/bin/sh", append([]string{"-c", o.line + ` "$@"`, "sh"}, o.args...)...)
+	last := ""
+	if err == nil {
+		s.note(key, cancel, out)
+		err = cmd.Wait()
+		last = out.line()
+		s.note(key, nil, out)
+	}
 	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		o.log.Error(s.directive + " ended: it ran too long while ldirectord stops and another one waits")
 	case ctx.Err() != nil:
 		o.log.Error(s.directive+" ended: it ran too long", "limit", s.limit)
 	case err != nil:
-		o.log.Error(s.directive+" failed", "reason", err, "output", output)
+		o.log.Error(s.directive+" failed", "reason", err, "output", last)
 	default:
 		o.log.Info(s.directive + " done")
 	}
 }
 
-// runProgram runs a program in the root directory and returns the last line of what it printed. When ctx ends, so
-// does the program, with all of its process group.
-func runProgram(ctx context.Context, stdin []byte, program string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir = "/"
-	cmd.Env = os.Environ()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	if stdin != nil {
-		cmd.Stdin = bytes.NewReader(stdin)
+// note keeps how to end what runs under key, nil for nothing, and the outputs that somebody writes to.
+func (s *shells) note(key string, end context.CancelFunc, out *output) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if end != nil {
+		s.busy[key] = end
+	} else {
+		delete(s.busy, key)
 	}
-	var output tail
-	cmd.Stdout, cmd.Stderr = &output, &output
-	cmd.WaitDelay = time.Second // a child in the background may keep the pipe open
-	err := cmd.Run()
-	return output.line(), err
-}
-
-// tail keeps the last 1,024 bytes written to it.
-type tail struct{ kept []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if over := len(t.kept) - 1024; over > 0 {
-		t.kept = append(t.kept[:0], t.kept[over:]...)
-	}
-	return len(p), nil
-}
-
-// line returns the last line that is not empty.
-func (t *tail) line() string {
-	lines := bytes.Split(bytes.TrimSpace(t.kept), []byte("\n"))
-	return string(bytes.TrimSpace(lines[len(lines)-1]))
+	s.heard[out] = true
+	maps.DeleteFunc(s.heard, func(o *output, _ bool) bool { return o.ended() })
 }
