@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strconv"
@@ -30,7 +31,7 @@ func (e *StartError) Error() string { return e.Text }
 
 // Background starts this program again, with args, as a daemon: a session of its
 // own, no terminal, standard streams to the null device. It returns when the child says that it
-// is ready, with its pid, or why it is not (*StartError).
+// is ready, with its pid, or why it is not (*StartError). systemd, if it wants to know, is told the pid.
 func Background(args []string) (int, error) {
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -39,6 +40,9 @@ func Background(args []string) (int, error) {
 	defer read.Close()
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Args[0] = os.Args[0]
+	if os.Getenv(watchdogPidVariable) == strconv.Itoa(os.Getpid()) {
+		os.Unsetenv(watchdogPidVariable) // the watchdog that is ours will be the child's
+	}
 	cmd.Env = append(os.Environ(), readyVariable+"=3")
 	cmd.ExtraFiles = []*os.File{write}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -59,6 +63,7 @@ func Background(args []string) (int, error) {
 		waitText(cmd)
 		return 0, &StartError{Text: r.Error, Code: max(r.Code, 1)}
 	}
+	OpenSystemd(slog.New(slog.DiscardHandler)).tookOver(cmd.Process.Pid)
 	return cmd.Process.Pid, cmd.Process.Release()
 }
 

@@ -19,6 +19,9 @@ type LogOptions struct {
 	Pid      int
 	JSON     bool // one object a line instead of text
 	Level    slog.Level
+	// Journal has records go there instead; a line is written only when the journal cannot be reached.
+	// Nil: lines only.
+	Journal *Journal
 }
 
 // Log writes each record as one line, in the shape that
@@ -41,8 +44,10 @@ type Log struct {
 
 // logLine is one line and where it goes.
 type logLine struct {
-	w    io.Writer
-	text string
+	w      io.Writer
+	text   string
+	socket string // of the journal
+	entry  []byte // for the journal; nil: the line is all
 }
 
 // waitingLines bounds the lines that wait to be written.
@@ -81,15 +86,17 @@ func (l *Log) Close(ctx context.Context) {
 
 func (l *Log) write() {
 	defer close(l.done)
+	var journal journalWriter
+	defer journal.close()
 	for {
 		select {
 		case line := <-l.lines:
-			l.put(line)
+			l.put(&journal, line)
 		case <-l.stop:
 			for {
 				select {
 				case line := <-l.lines:
-					l.put(line)
+					l.put(&journal, line)
 				default:
 					return
 				}
@@ -98,11 +105,17 @@ func (l *Log) write() {
 	}
 }
 
-func (l *Log) put(line logLine) {
+func (l *Log) put(journal *journalWriter, line logLine) {
 	if n := l.dropped.Swap(0); n > 0 {
-		o := l.look()
 		r := slog.NewRecord(time.Now(), slog.LevelError, "Log lines were dropped: the log could not be written fast enough", 0)
-		_, _ = io.WriteString(line.w, format(o, r, []slog.Attr{slog.Int64("lines", n)})+"\n")
+		put(journal, newLine(line.w, l.look(), r, []slog.Attr{slog.Int64("lines", n)}))
+	}
+	put(journal, line)
+}
+
+func put(journal *journalWriter, line logLine) {
+	if line.entry != nil && journal.send(line.socket, line.entry) == nil {
+		return
 	}
 	_, _ = io.WriteString(line.w, line.text+"\n")
 }
@@ -118,17 +131,25 @@ func (l *Log) line(r slog.Record, fields []slog.Attr) {
 	w, o := l.w, l.options
 	l.mu.Unlock()
 	select {
-	case l.lines <- logLine{w, format(o, r, fields)}:
+	case l.lines <- newLine(w, o, r, fields):
 	default:
 		l.dropped.Add(1)
 	}
 }
 
-func format(o LogOptions, r slog.Record, fields []slog.Attr) string {
+func newLine(w io.Writer, o LogOptions, r slog.Record, fields []slog.Attr) logLine {
+	line, message := logLine{w: w}, ""
 	if o.JSON {
-		return object(o, r, fields)
+		message = object(o, r, fields)
+		line.text = message
+	} else {
+		message = text(r, fields)
+		line.text = prefix(o, r.Time) + message
 	}
-	return prefix(o, r.Time) + text(r, fields)
+	if o.Journal != nil {
+		line.socket, line.entry = o.Journal.Socket, o.Journal.entry(r.Level, message, fields)
+	}
+	return line
 }
 
 type logHandler struct {

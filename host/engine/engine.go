@@ -137,6 +137,12 @@ func (e *Engine) SetMaintenance(ctx context.Context, m state.Maintenance) error 
 	})
 }
 
+// Alive returns nil once the engine's goroutine has taken this very request: a sign of life. It returns an
+// error when ctx ends first, and ErrStopped.
+func (e *Engine) Alive(ctx context.Context) error {
+	return e.ask(ctx, func(_ *loop, reply func(error)) { reply(nil) })
+}
+
 // Snapshot returns what is known, at most a fifth of a second old; transitions show at once.
 func (e *Engine) Snapshot() *state.Snapshot { return e.snapshot.Load() }
 

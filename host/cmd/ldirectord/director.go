@@ -33,6 +33,7 @@ type director struct {
 	dryRun       bool
 	began        time.Time
 	log          *slog.Logger
+	systemd      *daemon.Systemd // nil without one
 	kinds        *kinds
 	loader       *config.Loader
 	table        lvs.Controller
@@ -205,6 +206,8 @@ func within(limit time.Duration, do func(context.Context)) {
 func (d *director) Reload(ctx context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
+	d.systemd.Reloading()
+	defer func() { d.systemd.Ready(d.summary()) }()
 	d.alerts.Enter(notify.Reloading)
 	cfg, err := load(ctx, d.loader, d.path)
 	code := exitConfig

@@ -25,7 +25,10 @@ func (a *app) run() int { return a.serve(nil) }
 
 // serve is the daemon until it is told to stop. parent waits for it; nil in the foreground.
 func (a *app) serve(parent *daemon.Parent) int {
-	log := daemon.NewLog(a.err, daemon.LogOptions{Instance: a.paths().Instance, Pid: os.Getpid(), Level: slog.LevelWarn})
+	instance := a.paths().Instance
+	log := daemon.NewLog(a.err, daemon.LogOptions{
+		Instance: instance, Pid: os.Getpid(), Level: slog.LevelWarn, Journal: daemon.JournalBehind(a.err, instance),
+	})
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
@@ -60,6 +63,7 @@ func (a *app) direct(log *daemon.Log, parent *daemon.Parent) (int, error) {
 	defer signals.stop()
 
 	d := &director{paths: paths, dryRun: a.in.dryRun, began: time.Now(), log: log.Logger()}
+	d.systemd = daemon.OpenSystemd(d.log)
 	cfg, code, err := a.prepare(signals.ctx, d, log, parent != nil)
 	if err != nil {
 		return code, err
@@ -142,6 +146,8 @@ func (a *app) openLog(log *daemon.Log, paths daemon.Paths, cfg *config.Config, b
 		}
 		out = file
 		o.Instance, o.Pid = paths.Instance, os.Getpid()
+	} else {
+		o.Journal = daemon.JournalBehind(out, paths.Instance)
 	}
 	log.Redirect(out, o)
 	return nil
@@ -173,6 +179,9 @@ func (d *director) serve(cfg *config.Config, parent *daemon.Parent, signals *sig
 	}
 	d.log.Info("Started ldirectord "+version, "file", d.path, "virtual_services", len(cfg.Services))
 	parent.Ready()
+	if parent == nil { // it tells systemd itself, with the process that we are
+		d.systemd.Ready(d.summary())
+	}
 	d.reloading.Lock()
 	d.along()
 	d.reloading.Unlock()
@@ -193,9 +202,11 @@ func (d *director) wait(signals *signals) {
 	background.Go(func() { d.watchFile(signals.ctx) })
 	background.Go(func() { d.maintenance.Run(signals.ctx) })
 	background.Go(func() { d.watchSettled(signals.ctx) })
+	background.Go(func() { d.systemd.Run(signals.ctx, d.summary, d.engine.Alive) })
 	for {
 		select {
 		case <-signals.ctx.Done():
+			d.systemd.Stopping()
 			d.log.Info("Stopping ldirectord", "signal", context.Cause(signals.ctx))
 			return
 		case <-signals.reload:
