@@ -138,12 +138,26 @@ func buildGlobal(r *report, d draft) Global {
 	if s, ok := d.set["logfile"]; ok && g.LogFile[0] != '/' && !isFacility(g.LogFile) {
 		r.warn(s.at, "logfile", "%s is neither a path that begins with / nor a syslog facility; facility daemon is used", quoteShort(g.LogFile))
 	}
+	if s, ok := d.set["logfile"]; ok && g.LogFile[0] == '/' {
+		r.wantDirectory(s.at, "logfile", filepath.Dir(g.LogFile))
+	}
 	if s, ok := d.set["maintenancedir"]; ok {
-		if info, err := os.Stat(g.MaintenanceDir); err != nil || !info.IsDir() {
-			r.warn(s.at, "maintenancedir", "%s is not a directory at present", quoteShort(g.MaintenanceDir))
+		r.wantDirectory(s.at, "maintenancedir", g.MaintenanceDir)
+	}
+	for _, sec := range d.sections {
+		if s, ok := sec.set["monitorfile"]; ok && filepath.IsAbs(s.value.(string)) {
+			r.wantDirectory(s.at, "monitorfile", filepath.Dir(s.value.(string)))
 		}
 	}
 	return g
+}
+
+// wantDirectory warns of a directory that is not there. It may come before the daemon needs it, and
+// whoever reads the file may see another machine's.
+func (r *report) wantDirectory(at Pos, directive, path string) {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		r.warn(at, directive, "%s is not a directory at present", quoteShort(path))
+	}
 }
 
 // isFacility tells whether name is a facility of syslog(3), in the form of syslog.conf, in
