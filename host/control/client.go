@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 )
 
 // Client asks a running daemon through its socket.
@@ -28,9 +29,10 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 }
 
 // Reload has the daemon read its configuration again and waits for the result. The error is
-// a *Refused when the daemon kept what it had.
-func (c *Client) Reload(ctx context.Context) error {
-	return c.call(ctx, http.MethodPost, "/v1/reload", nil)
+// a *Refused when the daemon kept what it had. via names the other instances that have passed the
+// reload on, for Via.
+func (c *Client) Reload(ctx context.Context, via ...string) error {
+	return c.call(ctx, http.MethodPost, "/v1/reload?"+url.Values{"via": via}.Encode(), nil)
 }
 
 // maxAnswer bounds what is read of an answer, in bytes: a table of some 100,000 real servers.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,10 +22,15 @@ import (
 type director struct {
 	status Status
 	reload error
+	via    []string // of the last reload
 }
 
 func (d *director) Status(context.Context) Status { return d.status }
-func (d *director) Reload(context.Context) error  { return d.reload }
+
+func (d *director) Reload(ctx context.Context) error {
+	d.via = Via(ctx)
+	return d.reload
+}
 
 func listen(t *testing.T, d *director) *Client {
 	t.Helper()
@@ -70,8 +76,11 @@ func TestStatusCrossesTheSocket(t *testing.T) {
 func TestReloadSaysWhy(t *testing.T) {
 	d := &director{}
 	c := listen(t, d)
-	if err := c.Reload(t.Context()); err != nil {
-		t.Errorf("got %v", err)
+	if err := c.Reload(t.Context()); err != nil || d.via != nil {
+		t.Errorf("got %v, via %q", err, d.via)
+	}
+	if err := c.Reload(t.Context(), "a & b.cf", "c.cf"); err != nil || !slices.Equal(d.via, []string{"a & b.cf", "c.cf"}) {
+		t.Errorf("got %v, via %q", err, d.via)
 	}
 	for _, test := range []struct {
 		err  error

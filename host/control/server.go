@@ -93,7 +93,7 @@ func routes(d Daemon) http.Handler {
 		answer(w, http.StatusOK, d.Status(r.Context()))
 	})
 	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
-		err := d.Reload(r.Context())
+		err := d.Reload(context.WithValue(r.Context(), viaKey{}, r.URL.Query()["via"]))
 		var no *Refused
 		switch {
 		case err == nil:
@@ -105,6 +105,16 @@ func routes(d Daemon) http.Handler {
 		}
 	})
 	return mux
+}
+
+// viaKey is the key of what Via returns.
+type viaKey struct{}
+
+// Via returns the instances through which a reload came to the daemon, by the context that its Reload was
+// given; nil when it is an operator's.
+func Via(ctx context.Context) []string {
+	via, _ := ctx.Value(viaKey{}).([]string)
+	return via
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

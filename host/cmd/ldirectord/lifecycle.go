@@ -120,7 +120,7 @@ func (a *app) reload() int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
-	err := control.Dial(paths.Socket).Reload(ctx)
+	err := control.Dial(paths.Socket).Reload(ctx, daemon.TakeAlong()...)
 	var no *control.Refused
 	switch {
 	case err == nil:
