@@ -87,7 +87,7 @@ func (d *director) begin(ctx context.Context, cfg *config.Config, background boo
 	d.startAlerts(cfg)
 	remember := func(state.Memory) {}
 	if !d.dryRun {
-		d.others = daemon.NewOthers("", d.log)
+		d.others = daemon.NewOthers("", d.paths.Instance, daemon.TakeAlong(), d.log)
 		d.memory = store.NewWriter(d.paths.State, d.remembered, func(err error) {
 			d.log.Warn("state file could not be written: a restart will not know who set a weight 0", "reason", err)
 		})
@@ -223,7 +223,7 @@ func (d *director) Reload(ctx context.Context) error {
 	}
 	d.note("")
 	d.took(cfg)
-	d.along()
+	d.along(control.Via(ctx)...)
 	d.kinds.pool.Refresh()
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
@@ -241,8 +241,8 @@ func (d *director) took(cfg *config.Config) {
 }
 
 // along has the other instances follow the current configuration. Its own name among them would
-// be a circle. The caller holds reloading.
-func (d *director) along() {
+// be a circle. via is through which of them a reload came. The caller holds reloading.
+func (d *director) along(via ...string) {
 	if d.others == nil {
 		return
 	}
@@ -252,7 +252,7 @@ func (d *director) along() {
 			d.log.Warn("execute names the configuration itself: ignored", "configuration", name)
 		}
 		return itself
-	}))
+	}), via)
 }
 
 // note keeps the result of a reload for the status.
