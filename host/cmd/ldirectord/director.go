@@ -209,6 +209,7 @@ func (d *director) Reload(ctx context.Context) error {
 	d.systemd.Reloading()
 	defer func() { d.systemd.Ready(d.summary()) }()
 	d.alerts.Enter(notify.Reloading)
+	last := d.loader.Last
 	cfg, err := load(ctx, d.loader, d.path)
 	code := exitConfig
 	if err == nil {
@@ -216,10 +217,8 @@ func (d *director) Reload(ctx context.Context) error {
 		err = d.takeOver(ctx, cfg)
 	}
 	if err != nil {
-		d.alerts.ReloadFailed(d.path, err.Error())
-		d.note(err.Error())
-		d.log.Error("reload changed nothing", "reason", err)
-		return &control.Refused{Text: err.Error(), Code: code}
+		d.loader.Last = last
+		return d.refuse(ctx, err, code)
 	}
 	d.note("")
 	d.took(cfg)
@@ -230,6 +229,17 @@ func (d *director) Reload(ctx context.Context) error {
 	}
 	d.log.Info("Reloaded configuration", "file", d.path)
 	return nil
+}
+
+// refuse tells of a reload that changed nothing. One that was given up, by who asked for it or by a stop,
+// is nobody's mistake: no mail.
+func (d *director) refuse(ctx context.Context, err error, code int) error {
+	if ctx.Err() == nil {
+		d.alerts.ReloadFailed(d.path, err.Error())
+	}
+	d.note(err.Error())
+	d.log.Error("reload changed nothing", "reason", err)
+	return &control.Refused{Text: err.Error(), Code: code}
 }
 
 // took makes cfg the current configuration. The caller holds reloading.

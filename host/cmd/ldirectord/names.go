@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"os"
 	"time"
 
 	"github.com/ldirectord/ldirectord/config"
@@ -15,36 +17,52 @@ const nameInterval = 30 * time.Second
 func (d *director) watchNames(ctx context.Context) {
 	tick := time.NewTicker(nameInterval)
 	defer tick.Stop()
+	told := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			d.resolveAgain(ctx)
 		}
+		why := ""
+		if err := d.resolveAgain(ctx); err != nil && ctx.Err() == nil {
+			if why = err.Error(); why != told {
+				d.log.Error("names that resolved are not taken over", "reason", why)
+			}
+		}
+		told = why
 	}
 }
 
 // resolveAgain does nothing when the file changed meanwhile: what an operator is writing is
-// taken over by a reload alone.
-func (d *director) resolveAgain(ctx context.Context) {
+// taken over by a reload alone. The error says why names that have addresses now are still not used: two
+// of them may turn out to be the same virtual service.
+func (d *director) resolveAgain(ctx context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	current := d.current.Load()
+	current, last := d.current.Load(), d.loader.Last
 	waiting := unresolved(current)
-	if waiting == 0 {
-		return
+	if waiting == 0 || d.rewritten(current) {
+		return nil
 	}
 	cfg, err := load(ctx, d.loader, d.path)
 	if err != nil || cfg.Digest != current.Digest || unresolved(cfg) >= waiting {
-		return
+		d.loader.Last = last // of what is in use
+		return err
 	}
 	if err := d.takeOver(ctx, cfg); err != nil {
-		d.log.Error("names that resolved are not taken over", "reason", err)
-		return
+		d.loader.Last = last
+		return err
 	}
 	d.log.Info("Names resolved", "waiting", unresolved(cfg))
 	d.took(cfg)
+	return nil
+}
+
+// rewritten tells whether the file has other content than current.
+func (d *director) rewritten(current *config.Config) bool {
+	text, err := os.ReadFile(d.path)
+	return err != nil || sha256.Sum256(text) != current.Digest
 }
 
 // unresolved counts what waits for a name's address.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -107,21 +106,25 @@ func (d *director) readFirst(ctx context.Context) (*config.Config, error) {
 	if err != nil || cfg.Global.StateDir == "" {
 		return cfg, err
 	}
-	// Where the state file is the configuration says, and what its names were the state file.
+	// Where the state file is the configuration says, and what its names were the state file: what
+	// resolved to several addresses keeps the one that was in use.
 	d.paths.State = filepath.Join(cfg.Global.StateDir, filepath.Base(d.paths.State))
-	if d.recall(); unresolved(cfg) == 0 || len(d.remembered.Names) == 0 {
+	d.recall()
+	if len(d.remembered.Names) == 0 {
 		return cfg, nil
 	}
 	return load(ctx, d.loader, d.path)
 }
 
-// recall reads the state file.
+// recall reads the state file. The addresses of names that it has count as the last ones.
 func (d *director) recall() {
 	var err error
 	if d.remembered, err = store.Load(d.paths.State, time.Now()); err != nil {
 		d.log.Warn("state file is not used", "reason", err)
 	}
-	d.loader.Last = maps.Clone(d.remembered.Names)
+	if len(d.remembered.Names) > 0 {
+		d.loader.Last = d.remembered.Names
+	}
 }
 
 // openLog opens the log: standard output in the foreground, in the shape for supervisors, else
@@ -210,8 +213,9 @@ func (d *director) wait(signals *signals) {
 			d.log.Info("Stopping ldirectord", "signal", context.Cause(signals.ctx))
 			return
 		case <-signals.reload:
-			// Its result is in the log and the status; stop cuts it short.
-			background.Go(func() { _ = d.Reload(signals.ctx) })
+			// Its result is in the log and the status; stop cuts it short. However many signals come
+			// meanwhile, one more reload follows.
+			_ = d.Reload(signals.ctx)
 		}
 	}
 }
