@@ -63,8 +63,9 @@ func Background(args []string) (int, error) {
 		waitText(cmd)
 		return 0, &StartError{Text: r.Error, Code: max(r.Code, 1)}
 	}
-	OpenSystemd(slog.New(slog.DiscardHandler)).tookOver(cmd.Process.Pid)
-	return cmd.Process.Pid, cmd.Process.Release()
+	pid := cmd.Process.Pid // Release forgets it
+	OpenSystemd(slog.New(slog.DiscardHandler)).tookOver(pid)
+	return pid, cmd.Process.Release()
 }
 
 func waitText(cmd *exec.Cmd) string {
