@@ -25,10 +25,22 @@ func (a *Alerts) letter(m Mailing, batch []Alert, lost int) delivery {
 		return func(ctx context.Context) error { return a.sendmail.send(ctx, text) }
 	}
 	e := &envelope{server: m.SMTP, host: a.host, from: l.sender(), text: text}
+	e.later = func(to []string) { a.apart(m, to, batch) }
 	for _, to := range m.To {
 		e.to = append(e.to, bare(to))
 	}
 	return e.send
+}
+
+// apart queues alerts for recipients of a mailing that a mail server refuses for now, by themselves.
+func (a *Alerts) apart(m Mailing, to []string, batch []Alert) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, one := range to {
+		for _, alert := range batch {
+			a.mailTo(Mailing{To: []string{one}, From: m.From, SMTP: m.SMTP}, alert)
+		}
+	}
 }
 
 // letter is a mail (RFC 5322).
@@ -84,10 +96,11 @@ func (l letter) from() string {
 
 // sender is the address that a mail server is told, and that bounces go to.
 func (l letter) sender() string {
-	if from := bare(l.mailing.From); l.mailing.From != "" && strings.Contains(from, "@") {
-		return from
+	from := strings.Trim(bare(l.mailing.From), `"`) // quotes around the whole are for the header
+	if _, err := mail.ParseAddress(from); err != nil {
+		return "root@" + l.host
 	}
-	return "root@" + l.host
+	return from
 }
 
 // subject is the line of the log; of several, the first.
@@ -158,8 +171,8 @@ func address(text string) string {
 	if ascii(text) {
 		return text
 	}
-	if parsed, err := mail.ParseAddress(text); err == nil && ascii(parsed.Address) {
-		return parsed.String()
+	if parsed, err := mail.ParseAddress(text); err == nil {
+		return parsed.String() // an address that is not ASCII stays what it is: another one would be somebody else
 	}
 	return strings.Map(func(r rune) rune {
 		if r > 126 {

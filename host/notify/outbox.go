@@ -23,6 +23,9 @@ const (
 // errFinal marks a failure that another try does not mend.
 var errFinal = errors.New("not tried again")
 
+// errPartly marks a failure, for good, that some of the recipients are spared.
+var errPartly = errors.New("not delivered to all")
+
 // delivery sends one batch, or tries to. It is called again after an error, and keeps what is done
 // already.
 type delivery func(context.Context) error
@@ -112,9 +115,13 @@ func (o *outbox) deliver(batch []Alert, try delivery) {
 			log = o.log.Debug // the operator knows
 		}
 		switch {
-		case err == nil:
-			o.told = ""
+		case err == nil, errors.Is(err, errPartly):
 			o.log.Info(o.name+": "+batch[0].named(), "alerts", len(batch))
+			o.told = ""
+			if err != nil {
+				o.told = err.Error()
+				log(o.name+": not delivered to all", "reason", err)
+			}
 			return
 		case errors.Is(err, errFinal), time.Since(begun) >= giveUpAfter, o.over.Err() != nil:
 			o.told = err.Error()

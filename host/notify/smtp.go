@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,8 +14,13 @@ import (
 	"time"
 )
 
-// maxAnswer bounds what a mail server may say in one session, in bytes.
-const maxAnswer = 256 << 10
+// The bounds of a session with a mail server, beside that of a try.
+const (
+	maxAnswer = 256 << 10        // bytes that it may say
+	tlsLimit  = 15 * time.Second // for TLS to be agreed on, so that there is time left to do without
+	quitLimit = 2 * time.Second  // for a farewell
+	maxUnsure = 3                // times that a mail is sent, of which the server does not say whether it has it
+)
 
 // envelope is a mail on its way to a mail server.
 type envelope struct {
@@ -24,19 +30,27 @@ type envelope struct {
 	to      []string // those that have not got it yet
 	text    []byte
 	noTLS   bool    // the server's TLS does not work
+	got     bool    // somebody has it
 	refused []error // for good, of recipients that are not in to any more
+	unsure  int     // how often the mail was sent, and the server did not say whether it has it
+
+	// later takes those that the server refuses for now while others get the mail: they are not to wait.
+	later func(to []string)
 }
 
 // send tries once. Recipients that the server refuses for good do not keep others from
-// getting the mail, nor do those that it refuses for now, which stay for the next try.
+// getting the mail, nor do those that it refuses for now.
 func (e *envelope) send(ctx context.Context) error {
 	err := e.session(ctx)
 	if errors.Is(err, errTLS) {
-		e.noTLS = true
-		err = e.session(ctx)
+		err = e.plainly(ctx, err)
 	}
-	if err == nil && len(e.to) == 0 && len(e.refused) > 0 {
-		err = fmt.Errorf("%w: %w", errFinal, errors.Join(e.refused...))
+	if err == nil && len(e.refused) > 0 {
+		kind := errFinal
+		if e.got {
+			kind = errPartly
+		}
+		err = fmt.Errorf("%w: %w", kind, errors.Join(e.refused...))
 	}
 	if answer, ok := errors.AsType[*textproto.Error](err); ok {
 		err = words(answer)
@@ -48,6 +62,20 @@ func (e *envelope) send(ctx context.Context) error {
 		return fmt.Errorf("smtp %s: %w", e.server, err)
 	}
 	return nil
+}
+
+// mustTLS is the answer of a server that takes no mail without TLS (RFC 3207).
+const mustTLS = 530
+
+// plainly tries without the TLS that failed. A server that insists on it may be able to do it another time.
+func (e *envelope) plainly(ctx context.Context, failed error) error {
+	e.noTLS = true
+	err := e.session(ctx)
+	if answer, ok := errors.AsType[*textproto.Error](err); ok && answer.Code == mustTLS {
+		e.noTLS = false
+		return failed
+	}
+	return err
 }
 
 // words are what a server answered, fit to be shown.
@@ -76,11 +104,30 @@ func (e *envelope) session(ctx context.Context) error {
 	}
 	if offered, _ := c.Extension("STARTTLS"); offered && !e.noTLS {
 		// Like all mail between servers: against listeners, not against forgers.
-		if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
+		err := soon(ctx, conn, tlsLimit, func() error { return c.StartTLS(&tls.Config{InsecureSkipVerify: true}) })
+		if answer, ok := errors.AsType[*textproto.Error](err); ok {
+			err = words(answer)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: %w", errTLS, err)
 		}
 	}
-	return e.transact(c)
+	err = e.transact(c)
+	if err == nil { // the mail is theirs, or nobody's: nothing hangs on a farewell
+		_ = soon(ctx, conn, quitLimit, c.Quit)
+	}
+	return err
+}
+
+// soon does what talks over conn, within a limit of its own as well as that of ctx.
+func soon(ctx context.Context, conn net.Conn, limit time.Duration, do func() error) error {
+	_ = conn.SetDeadline(time.Now().Add(limit))
+	if err := ctx.Err(); err != nil { // else its end sets the deadline after us
+		return err
+	}
+	err := do()
+	_ = conn.SetDeadline(time.Time{})
+	return cmp.Or(err, ctx.Err())
 }
 
 // addr is the server with a port.
@@ -93,7 +140,7 @@ func (e *envelope) addr() string {
 
 // transact hands the mail over for those recipients that the server accepts.
 func (e *envelope) transact(c *smtp.Client) error {
-	if err := c.Mail(e.from); err != nil {
+	if err := e.mail(c); err != nil {
 		return err
 	}
 	var later []string
@@ -119,11 +166,37 @@ func (e *envelope) transact(c *smtp.Client) error {
 			return err
 		}
 	}
-	e.to, e.refused = later, append(e.refused, refused...)
-	_ = c.Quit() // the mail is theirs, or nobody's: nothing hangs on a farewell
-	return why
+	e.refused = append(e.refused, refused...)
+	if accepted == 0 {
+		e.to = later
+		return why
+	}
+	e.to, e.got = nil, true
+	if len(later) > 0 {
+		e.later(later)
+	}
+	return nil
 }
 
+// mail begins. What is sent is ASCII, so that nothing is asked of the server that it, or one behind it, might
+// not be able to do; but for addresses that need it.
+func (e *envelope) mail(c *smtp.Client) error {
+	command := "MAIL FROM:<" + e.from + ">"
+	if able, _ := c.Extension("SMTPUTF8"); able && !ascii(e.from+strings.Join(e.to, "")) {
+		command += " BODY=8BITMIME SMTPUTF8"
+	}
+	id, err := c.Text.Cmd("%s", command)
+	if err != nil {
+		return err
+	}
+	c.Text.StartResponse(id)
+	defer c.Text.EndResponse(id)
+	_, _, err = c.Text.ReadResponse(2)
+	return err
+}
+
+// data sends the text. Without an answer at its end nobody knows whether the server has it: it is sent again, but
+// not for an hour.
 func (e *envelope) data(c *smtp.Client) error {
 	w, err := c.Data()
 	if err != nil {
@@ -132,7 +205,17 @@ func (e *envelope) data(c *smtp.Client) error {
 	if _, err := w.Write(e.text); err != nil {
 		return err
 	}
-	return w.Close()
+	err = w.Close()
+	if answer, ok := errors.AsType[*textproto.Error](err); ok || err == nil {
+		if ok && answer.Code < 300 {
+			return nil
+		}
+		return err
+	}
+	if e.unsure++; e.unsure >= maxUnsure {
+		return fmt.Errorf("%w: it did not say whether it took the mail: %w", errFinal, err)
+	}
+	return err
 }
 
 // listener is a connection that says so much and no more.
