@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 // The bounds of a monitorfile.
 const (
 	monitorEvery   = 200 * time.Millisecond // between two writes
+	monitorLimit   = 2 * time.Second        // for a write
 	monitorWaiting = 1 << 20                // bytes; what comes on top is lost
 	maxMessage     = 500                    // bytes of a message before it is escaped
 	maxRealID      = 1000                   // likewise
@@ -86,24 +88,24 @@ func (m *MonitorFiles) line(b []byte, s state.Sighting) []byte {
 	b = append(b, "] ["...)
 	b = strconv.AppendInt(b, int64(m.pid), 10)
 	b = append(b, "] "...)
-	b = percent(b, s.RealID, maxRealID)
+	b = percent(b, s.RealID, maxRealID, "")
 	b = append(b, " ["...)
 	b = append(b, s.Verdict.Status.String()...)
 	b = append(b, "] "...)
 	if s.Verdict.Reason == "" {
 		return append(b, "-\n"...)
 	}
-	return append(percent(b, s.Verdict.Reason, maxMessage), '\n')
+	return append(percent(b, s.Verdict.Reason, maxMessage, "|%"), '\n')
 }
 
-// percent appends text, with %XX for what separates fields and lines and for what cannot be printed.
-func percent(b []byte, text string, limit int) []byte {
+// percent appends text, with %XX for what cannot be printed, line ends above all, and for what is in reserved.
+func percent(b []byte, text string, limit int, reserved string) []byte {
 	for i, r := range text {
 		if i >= limit {
 			return append(b, "..."...)
 		}
 		_, size := utf8.DecodeRuneInString(text[i:])
-		if strconv.IsPrint(r) && r != '|' && r != '%' && (r != utf8.RuneError || size > 1) {
+		if strconv.IsPrint(r) && !strings.ContainsRune(reserved, r) && (r != utf8.RuneError || size > 1) {
 			b = utf8.AppendRune(b, r)
 			continue
 		}
@@ -142,11 +144,15 @@ func (m *MonitorFiles) drain(f *monitorFile) {
 func (f *monitorFile) write(text []byte) (missing int, err error) {
 	lines := bytes.Count(text, []byte("\n"))
 	// Nobody may read a pipe: then opening it fails, rather than wait.
-	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0o640)
+	file, err := os.OpenFile(f.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0o644)
 	if err != nil {
 		return lines, err
 	}
 	defer file.Close()
+	_ = file.SetWriteDeadline(time.Now().Add(monitorLimit)) // of a pipe that is not read; files have none
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		f.partly = false // another file
+	}
 	if f.partly {
 		if _, err := io.WriteString(file, "\n"); err != nil {
 			return lines, err

@@ -46,16 +46,16 @@ func TestMonitorFile(t *testing.T) {
 	m := NewMonitorFiles(slog.New(slog.DiscardHandler))
 	m.Seen([]state.Sighting{
 		sighting(a, httpID, sdk.Up()),
-		sighting(a, httpID, sdk.Down("status 500 | 100%%\r\nnext \x1b[2J\xff ü")),
+		sighting(a, "negotiate http tcp 10.4.0.11 80 1 masq /good.html?a%20b O?K|a b", sdk.Down("status 500 | 100%%\r\nnext \x1b[2J\xff ü")),
 		sighting(b, "connect tcp 10.4.0.14 80 1 masq / ", sdk.Unknown("no descriptor")),
 		sighting(b, strings.Repeat("i", 2000), sdk.Down("%s", strings.Repeat("m", 2000))),
 	})
-	m.Seen([]state.Sighting{sighting(a, "negotiate http tcp 10.4.0.11 80 1 masq / a|b", sdk.Up())})
+	m.Seen([]state.Sighting{sighting(a, "negotiate http tcp 10.4.0.11 80 1 masq / a\r\nb\x1b", sdk.Up())})
 	m.Close(t.Context())
 	head := fmt.Sprintf("[Mon Nov  2 07:06:33 2026] [%d] ", os.Getpid())
 	want := head + httpID + " [up] -\n" +
-		head + httpID + " [down] status 500 %7C 100%25%0D%0Anext %1B[2J%FF ü\n" +
-		head + "negotiate http tcp 10.4.0.11 80 1 masq / a%7Cb [up] -\n"
+		head + "negotiate http tcp 10.4.0.11 80 1 masq /good.html?a%20b O?K|a b [down] status 500 %7C 100%25%0D%0Anext %1B[2J%FF ü\n" +
+		head + "negotiate http tcp 10.4.0.11 80 1 masq / a%0D%0Ab%1B [up] -\n"
 	if got := content(a); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
@@ -69,7 +69,7 @@ func TestMonitorFile(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	}
-	if info, err := os.Stat(a); err != nil || info.Mode().Perm()&^0o640 != 0 {
+	if info, err := os.Stat(a); err != nil || info.Mode().Perm()&^0o644 != 0 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
@@ -166,6 +166,40 @@ func TestMonitorFileOnAFullDisk(t *testing.T) {
 	if !strings.Contains(logged(), "written again") {
 		t.Errorf("log:\n%s", logged())
 	}
+}
+
+// A disk that is full is made room on by a rotation: the new file begins with a line, not with the end of one.
+func TestMonitorFileIsRotatedWithinALine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m")
+	f := &monitorFile{path: path, partly: true}
+	if _, err := f.write([]byte("line\n")); err != nil || content(path) != "line\n" {
+		t.Errorf("%q, %v", content(path), err)
+	}
+	f.partly = true
+	if _, err := f.write([]byte("line\n")); err != nil || content(path) != "line\n\nline\n" {
+		t.Errorf("%q, %v", content(path), err)
+	}
+}
+
+// A pipe whose reader has stopped reading is said to be one, and lines are lost until it goes on.
+func TestMonitorFileWithoutAReader(t *testing.T) {
+	t.Parallel()
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	log, logged := journal(t)
+	m := NewMonitorFiles(log)
+	for range 2000 {
+		m.Seen([]state.Sighting{sighting(pipe, httpID, sdk.Up())})
+	}
+	until(t, "a line in the log", func() bool { return strings.Contains(logged(), "cannot be written") })
+	m.Close(t.Context())
 }
 
 // A pipe that nobody reads, and a device that is always full, hold nobody up, and memory stays bounded.

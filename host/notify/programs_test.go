@@ -157,6 +157,24 @@ func TestWebhookThatIsNotThere(t *testing.T) {
 	}
 }
 
+// The status is the answer, whatever comes after it, and however slowly.
+func TestWebhookThatGoesOn(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-r.Context().Done():
+		case <-ctx.Done():
+		}
+	}))
+	defer h.Close()
+	if err := postOnce(ctx, newPoster(), h.URL, []byte("{}")); err != nil || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
+
 // Repeats reach programs as well.
 func TestRepeatsReachPrograms(t *testing.T) {
 	s := section()

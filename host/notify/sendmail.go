@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 )
 
 // sendmailPlaces are where the local mail system's program may be.
@@ -24,11 +25,19 @@ func (s sendmail) send(ctx context.Context, text []byte) error {
 	}
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")) // a program of this machine, with its line ends
 	output, err := runProgram(ctx, text, program, "-t", "-i")
-	if err != nil {
-		return fmt.Errorf("%s: %w: %s", program, err, printable(output, maxText))
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it has succeeded, and something goes on in the background
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("%s: %w: %s", program, err, printable(output, maxText))
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok && slices.Contains(forGood(), failed.ExitCode()) {
+		err = fmt.Errorf("%w: %w", errFinal, err)
+	}
+	return err
 }
+
+// forGood are the statuses of sysexits.h that say that another try makes nothing better, and may give those a
+// second copy who have it: wrong usage, wrong data, an unknown recipient, no permission, a wrong configuration.
+func forGood() []int { return []int{64, 65, 67, 77, 78} }
 
 func (s sendmail) find() (string, error) {
 	for _, place := range s.places {

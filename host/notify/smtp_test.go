@@ -27,8 +27,8 @@ type sink struct {
 
 	mu      sync.Mutex // guards the rest
 	answers map[string]string
-	heard []string   // commands
-	mails []string
+	heard   []string // commands
+	mails   []string
 }
 
 func newSink(t *testing.T, answers map[string]string) *sink {
@@ -379,6 +379,24 @@ func TestSendmailFails(t *testing.T) {
 	failing := sendmail{places: []string{"/bin/false"}}
 	if err := failing.send(t.Context(), nil); err == nil || errors.Is(err, errFinal) {
 		t.Errorf("%v", err)
+	}
+	program := filepath.Join(t.TempDir(), "sendmail")
+	for _, c := range []struct {
+		does       string
+		good, kept bool
+	}{
+		{"exec 3<&0; sleep 5 & exit 0", true, false}, // it goes on in the background
+		{"exit 0", true, false},                      // and reads nothing
+		{"exit 75", false, true}, {"exit 1", false, true}, {"exit 67", false, false}, {"kill -9 $$", false, true},
+		{"yes | head -c 3000000; exit 75", false, true},
+	} {
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+c.does+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := sendmail{places: []string{program}}.send(t.Context(), make([]byte, 300_000))
+		if (err == nil) != c.good || err != nil && (errors.Is(err, errFinal) == c.kept || len(err.Error()) > 1000) {
+			t.Errorf("%s: %v", c.does, err)
+		}
 	}
 	var log strings.Builder
 	a := NewAlerts("web.cf", settings(section()), slog.New(slog.NewTextHandler(&log, nil)))

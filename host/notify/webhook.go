@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 )
@@ -51,8 +50,7 @@ func postOnce(ctx context.Context, client *http.Client, target string, text []by
 		}
 		return err
 	}
-	defer answer.Body.Close()
-	_, _ = io.CopyN(io.Discard, answer.Body, 4096)
+	answer.Body.Close() // unread: the status says all
 	switch code := answer.StatusCode; {
 	case code < 300:
 		return nil
