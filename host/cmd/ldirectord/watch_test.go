@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,11 +18,12 @@ func TestFileWatch(t *testing.T) {
 		}
 	}
 	sum := sha256.Sum256([]byte("one"))
-	w := fileWatch{path: path, known: sum, seen: sum}
+	w := fileWatch{path: path, known: sum, seen: sum, running: sum}
 	for i, step := range []struct {
 		text string // "": as it is
 		gone bool
 		news bool
+		read string // what somebody had read meanwhile, and runs from now on
 	}{
 		{text: "one"},
 		{},
@@ -37,6 +39,15 @@ func TestFileWatch(t *testing.T) {
 		{text: "two"},
 		{text: "one"}, // there and back
 		{},
+		{text: "two", read: "two"},
+		{text: "one"}, // back, but it is not what is running
+		{news: true},
+		{read: "one"},
+		{},
+		{text: " \n"}, // what a full disk leaves
+		{},
+		{text: "one"},
+		{},
 	} {
 		if step.gone {
 			if err := os.Remove(path); err != nil {
@@ -50,7 +61,10 @@ func TestFileWatch(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if news := w.look(); news != step.news {
+		if step.read != "" {
+			sum = sha256.Sum256([]byte(step.read))
+		}
+		if news := w.look(sum); news != step.news {
 			t.Errorf("look %d: %v, want %v", i, news, step.news)
 		}
 	}
@@ -63,5 +77,17 @@ func TestLookEvery(t *testing.T) {
 		if got := lookEvery(interval); got != want || 2*got > interval {
 			t.Errorf("checkinterval %v: looks every %v", interval, got)
 		}
+	}
+}
+
+// What would keep us waiting in the place of the file is nothing that is read.
+func TestAPipeIsNoNews(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "web.cf")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w := fileWatch{path: path}
+	if w.look(w.known) {
+		t.Error("a pipe is news")
 	}
 }
