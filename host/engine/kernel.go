@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -43,16 +45,18 @@ func (t *trouble) text() string {
 	if t.silence != "" {
 		return t.silence
 	}
-	first := ""
-	for e := range t.refused {
-		if line := "refused: " + e.String() + ": " + t.told[e]; first == "" || line < first {
-			first = line
-		}
+	if len(t.refused) == 0 {
+		return ""
 	}
+	// Of several the first of a plan: real servers are refused because their virtual service is.
+	first := slices.MinFunc(slices.Collect(maps.Keys(t.refused)), func(a, b lvs.Edit) int {
+		return cmp.Or(cmp.Compare(a.Op, b.Op), a.Key.Compare(b.Key), a.At.Compare(b.At))
+	})
+	line := "refused: " + first.String() + ": " + t.told[first]
 	if more := len(t.refused) - 1; more > 0 {
-		first += fmt.Sprintf(" (and %d more)", more)
+		line += fmt.Sprintf(" (and %d more)", more)
 	}
-	return first
+	return line
 }
 
 // advance gives the applier its next job, if it has none: a stop, a reload and a look at the
