@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -12,74 +9,17 @@ import (
 
 	"github.com/ldirectord/ldirectord/scripts/servers"
 	"github.com/ldirectord/ldirectord/sdk"
-	"github.com/ldirectord/ldirectord/sdk/sdktest"
 )
-
-// prepare makes the system's tables as mariadb-install-db does, and the test's own.
-const prepare = `mkdir -p data
-{
-	echo "CREATE DATABASE IF NOT EXISTS mysql;"
-	echo "USE mysql;"
-	cat /usr/share/mysql/mysql_system_tables.sql /usr/share/mysql/mysql_system_tables_data.sql
-	cat /box/users.sql
-} | mariadbd --no-defaults --user=root --bootstrap --datadir=/box/data --skip-log-bin >/box/bootstrap.log 2>&1
-`
-
-const users = `FLUSH PRIVILEGES;
-CREATE DATABASE shop;
-CREATE TABLE shop.alive (n INT, at DATETIME);
-INSERT INTO shop.alive VALUES (1, NOW());
-CREATE TABLE shop.empty (n INT);
-CREATE USER check_native@'%' IDENTIFIED BY 'sesame';
-CREATE USER check_none@'%';
-CREATE USER check_tls@'%' IDENTIFIED BY 'sesame' REQUIRE SSL;
-CREATE USER check_locked@'%' IDENTIFIED BY 'sesame' ACCOUNT LOCK;
-GRANT SELECT, UPDATE ON shop.* TO check_native@'%', check_none@'%', check_tls@'%';
-`
-
-const mariadbConf = `[mariadbd]
-user = root
-datadir = /box/data
-socket = /box/mariadb.sock
-pid-file = /box/mariadb.pid
-log-error = /box/mariadb.log
-port = %d
-bind-address = 127.0.0.1,::1
-skip-name-resolve
-innodb-buffer-pool-size = 8M
-innodb-log-file-size = 4M
-`
 
 // startMariaDB runs a real server on a port of 127.0.0.1 and ::1.
 func startMariaDB(t *testing.T, secure bool) (*servers.Running, netip.AddrPort) {
 	t.Helper()
 	addr := servers.Addr(t, "127.0.0.1")
-	pair, err := sdktest.Certificate(100 * 24 * time.Hour)
+	server, err := servers.MariaDB(secure, addr.Port(), addr.Addr(), netip.IPv6Loopback())
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := fmt.Sprintf(mariadbConf, addr.Port())
-	if secure {
-		conf += "ssl-cert = /box/cert.pem\nssl-key = /box/key.pem\n"
-	}
-	server := servers.Server{
-		Packages: []string{"mariadb-server", "coreutils", "dash"},
-		Users:    []string{"mysql"},
-		Prepare:  prepare,
-		Command:  []string{"mariadbd", "--defaults-file=/box/mariadb.cnf"},
-		Files: map[string]string{
-			"/box/mariadb.cnf": conf,
-			"/box/users.sql":   users,
-			"/box/cert.pem":    string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
-			"/box/key.pem":     string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
-		},
-		Listens: []netip.AddrPort{addr, netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())},
-	}.Start(t)
-	return server, addr
+	return server.Start(t), addr
 }
 
 // real is one case: options over login = check_native, passwd = sesame, database = shop and request =
@@ -127,6 +67,8 @@ func TestMariaDB(t *testing.T) {
 		{"TLS is given", sdk.Options{"login": "check_tls", "starttls": "yes"}, "up  "},
 		{"TLS verified", sdk.Options{"starttls": "yes", "tls-verify": "yes"}, "down l6-tls "},
 		{"statement without a result", sdk.Options{"request": "UPDATE alive SET n = n + 1"}, "up  "},
+		{"statement that finds what it would make", sdk.Options{"request": "UPDATE alive SET n = 7"}, "up  "},
+		{"the same once more", sdk.Options{"request": "UPDATE alive SET n = 7"}, "up  "},
 		{"statement that changes nothing", sdk.Options{"request": "UPDATE empty SET n = 2"}, "down l7-status the query gives no row"},
 		{"no row", sdk.Options{"request": "SELECT * FROM empty"}, "down l7-status the query gives no row"},
 		{"no table", sdk.Options{"request": "SELECT * FROM nosuch"}, `down l7-status error 1146: "Table 'shop.nosuch' doesn't exist"`},

@@ -32,10 +32,10 @@ const (
 	canCache = 1 << 4 // of MariaDB's
 )
 
-// driverFlags are the capabilities that the driver wants: MySQL, long flags, local files, protocol
+// driverFlags are the capabilities that the driver wants: MySQL, rows that are found, long flags, local files, protocol
 // 4.1, transactions, secure connection, multiple results, plugins, attributes of the connection, long
 // data of plugins, no EOF packets.
-const driverFlags = canMySQL | 1<<2 | 1<<7 | 1<<9 | 1<<13 | 1<<15 | 1<<17 | 1<<19 | 1<<20 | 1<<21 | 1<<24
+const driverFlags = canMySQL | 1<<1 | 1<<2 | 1<<7 | 1<<9 | 1<<13 | 1<<15 | 1<<17 | 1<<19 | 1<<20 | 1<<21 | 1<<24
 
 // maxColumns is how many columns the answer to a query may have: a server's own limit.
 const maxColumns = 4096
@@ -140,7 +140,7 @@ func lookKey(p []byte) error {
 	return nil
 }
 
-// affected is how many rows a statement without a result changed, out of a packet that says OK.
+// affected is how many rows a statement without a result found to change, out of a packet that says OK.
 func affected(p []byte) (uint64, error) {
 	rows, n := number(p[1:])
 	_, m := number(p[min(1+n, len(p)):])

@@ -116,6 +116,7 @@ func (s *session) config(g *guard) *mysql.Config {
 	}
 	c.AllowCleartextPasswords = s.o.Cleartext || g.request != nil
 	c.AllowOldPasswords = c.AllowCleartextPasswords
+	c.ClientFoundRows = true // an UPDATE counts rows that are already what it makes of them
 	c.Logger = &mysql.NopLogger{}
 	c.ConnectionAttributes = "program_name:ldirectord"
 	c.DialFunc = func(context.Context, string, string) (net.Conn, error) { return g, nil }

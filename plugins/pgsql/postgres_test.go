@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -12,91 +9,19 @@ import (
 
 	"github.com/ldirectord/ldirectord/scripts/servers"
 	"github.com/ldirectord/ldirectord/sdk"
-	"github.com/ldirectord/ldirectord/sdk/sdktest"
 )
-
-// prepare makes a cluster, as a user that is not root: the server insists on that.
-const prepare = `chown -R postgres:postgres /box
-PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
-setpriv --reuid=postgres --regid=postgres --clear-groups initdb -D /box/data -U postgres -A trust --no-sync >/box/initdb.log 2>&1
-setpriv --reuid=postgres --regid=postgres --clear-groups cp /box/pg_hba.conf data/
-setpriv --reuid=postgres --regid=postgres --clear-groups postgres --single -D /box/data postgres </box/users.sql >/box/users.log 2>&1
-setpriv --reuid=postgres --regid=postgres --clear-groups postgres --single -D /box/data shop </box/tables.sql >/box/tables.log 2>&1
-`
-
-const users = `CREATE ROLE check_scram LOGIN PASSWORD 'sesame';
-SET password_encryption = 'md5';
-CREATE ROLE check_md5 LOGIN PASSWORD 'sesame';
-CREATE ROLE check_plain LOGIN PASSWORD 'sesame';
-CREATE ROLE check_none LOGIN;
-CREATE ROLE check_tls LOGIN PASSWORD 'sesame';
-CREATE ROLE check_bare LOGIN PASSWORD 'sesame';
-CREATE ROLE check_nobody LOGIN PASSWORD 'sesame';
-CREATE DATABASE shop;
-`
-
-const tables = `CREATE TABLE alive (n int, at timestamp);
-INSERT INTO alive VALUES (1, now());
-CREATE TABLE empty (n int);
-GRANT SELECT, UPDATE ON alive, empty TO public;
-`
-
-// who may log in how; hostssl and hostnossl are those over TLS alone, and not over it.
-const hba = `host      all check_scram  all scram-sha-256
-host      all check_md5    all md5
-host      all check_plain  all password
-host      all check_none   all trust
-hostssl   all check_tls    all md5
-hostnossl all check_bare   all md5
-host      all check_nobody all reject
-`
-
-const postgresConf = `port = %d
-listen_addresses = '127.0.0.1,::1'
-unix_socket_directories = ''
-fsync = off
-shared_buffers = 1MB
-max_wal_size = 32MB
-wal_level = minimal
-max_wal_senders = 0
-dynamic_shared_memory_type = mmap
-`
 
 // startPostgres runs a real server on a port of 127.0.0.1 and ::1.
 func startPostgres(t *testing.T, secure bool) (*servers.Running, netip.AddrPort) {
 	t.Helper()
 	addr := servers.Addr(t, "127.0.0.1")
-	pair, err := sdktest.Certificate(100 * 24 * time.Hour)
+	server, err := servers.Postgres(secure, addr.Port(), addr.Addr(), netip.IPv6Loopback())
 	if err != nil {
 		t.Fatal(err)
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := fmt.Sprintf(postgresConf, addr.Port())
-	script := prepare + "cat /box/postgresql.conf >>data/postgresql.conf\n"
-	if secure {
-		conf += "ssl = on\nssl_cert_file = '/box/cert.pem'\nssl_key_file = '/box/key.pem'\n"
-		script += "chmod 600 key.pem\n"
-	}
-	server := servers.Server{
-		Packages: []string{"postgresql", "coreutils", "dash", "util-linux"},
-		Users:    []string{"postgres"},
-		Prepare:  script,
-		Command:  []string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "postgres", "-D", "/box/data"},
-		Files: map[string]string{
-			"/box/postgresql.conf": conf,
-			"/box/pg_hba.conf":     hba,
-			"/box/users.sql":       users,
-			"/box/tables.sql":      tables,
-			"/box/cert.pem":        string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})),
-			"/box/key.pem":         string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
-		},
-		Listens: []netip.AddrPort{addr, netip.AddrPortFrom(netip.IPv6Loopback(), addr.Port())},
-	}.Start(t)
+	running := server.Start(t)
 	awaitReady(t, addr)
-	return server, addr
+	return running, addr
 }
 
 // awaitReady returns when the server, which listens before, lets logins in.

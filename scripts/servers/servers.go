@@ -14,13 +14,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// startup is how long a server may take until it listens.
-const startup = 30 * time.Second
+// startup is how long a server may take until it listens. In a user-mode kernel, where others run as well,
+// it may be long.
+const startup = time.Minute
 
 // Server is one to run.
 type Server struct {
@@ -63,13 +65,20 @@ func Addr(t *testing.T, host string) netip.AddrPort {
 }
 
 // Running is a server that was started.
-type Running struct{ main *os.Process }
+type Running struct {
+	main  *os.Process
+	ended chan error
+	once  sync.Once
+}
 
-// Freeze stops the server where it is (SIGSTOP): its connections stay, and the kernel goes on
-// accepting new ones for it, but nobody answers. Processes that it started run on.
+// Signal sends a signal to the server's first process: with SIGSTOP its connections stay, and the kernel goes on
+// accepting new ones for it, but nobody answers until SIGCONT. Processes that it started run on.
+func (r *Running) Signal(s os.Signal) error { return r.main.Signal(s) }
+
+// Freeze sends SIGSTOP; see Signal.
 func (r *Running) Freeze(t *testing.T) {
 	t.Helper()
-	if err := r.main.Signal(syscall.SIGSTOP); err != nil {
+	if err := r.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -77,26 +86,56 @@ func (r *Running) Freeze(t *testing.T) {
 // Thaw has a frozen server go on.
 func (r *Running) Thaw(t *testing.T) {
 	t.Helper()
-	if err := r.main.Signal(syscall.SIGCONT); err != nil {
+	if err := r.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Close kills the server and waits until it is gone. It may be called again.
+func (r *Running) Close() {
+	r.once.Do(func() {
+		_ = r.main.Kill() // its namespace of processes ends with it, and they with that
+		<-r.ended
+	})
 }
 
 // Start runs s until the test ends. Where it cannot be had the test is left out, which CI=true
 // makes a failure.
 func (s Server) Start(t *testing.T) *Running {
 	t.Helper()
+	running, err := s.Run(t.TempDir())
+	if lack, ok := errors.AsType[*MissingError](err); ok && os.Getenv("CI") != "true" {
+		t.Skipf("NOT TESTED against a real server: %v", lack)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(running.Close)
+	return running
+}
+
+// MissingError says that packages cannot be had on this machine.
+type MissingError struct {
+	Packages []string
+	Err      error
+}
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("%s: %v", strings.Join(e.Packages, ", "), e.Err)
+}
+
+func (e *MissingError) Unwrap() error { return e.Err }
+
+// Run starts s in the caller's network namespace, with its own files in dir, a directory that is the server's alone
+// and stays. It returns when the server listens. The caller closes it; an error is a *MissingError when
+// the packages are not there, or has the server's logs.
+func (s Server) Run(dir string) (*Running, error) {
 	root, err := unpack(s.Packages)
 	if err != nil {
-		lack := fmt.Sprintf("NOT TESTED against a real server (%s): %v", strings.Join(s.Packages, ", "), err)
-		if os.Getenv("CI") == "true" {
-			t.Fatal(lack)
-		}
-		t.Skip(lack)
+		return nil, &MissingError{s.Packages, err}
 	}
-	dir := t.TempDir()
 	if err := s.write(dir); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	var log bytes.Buffer
 	cmd := exec.Command("sh", s.enter(root, dir)...)
@@ -104,31 +143,28 @@ func (s Server) Start(t *testing.T) *Running {
 	cmd.WaitDelay = time.Second // whoever holds the log open
 	cmd.SysProcAttr = apart()
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		cmd.Process.Kill() // its namespace of processes ends with it, and they with that
-		<-ended
-	})
-	if err := s.await(ended); err != nil {
+	running := &Running{main: cmd.Process, ended: make(chan error, 1)}
+	go func() { running.ended <- cmd.Wait() }() // Close waits for it
+	if err := s.await(running.ended); err != nil {
+		running.Close()
 		files, _ := filepath.Glob(filepath.Join(dir, "box", "*.log"))
 		for _, name := range files {
 			text, _ := os.ReadFile(name)
 			log.Write(text)
 		}
-		t.Fatalf("%s: %v\n%s", s.Command[0], err, log.String())
+		return nil, fmt.Errorf("%s: %w\n%s", s.Command[0], err, log.String())
 	}
-	return &Running{main: cmd.Process}
+	return running, nil
 }
 
+// unpack names the directory of the packages' files, which it makes when it is not there.
 func unpack(packages []string) (string, error) {
-	top, err := exec.Command("go", "env", "GOMOD").Output()
+	script, err := privateRoot()
 	if err != nil {
 		return "", err
 	}
-	script := filepath.Join(filepath.Dir(strings.TrimSpace(string(top))), "scripts", "private-root")
 	out, err := exec.Command(script, packages...).Output()
 	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 		return "", errors.New(strings.TrimSpace(string(failed.Stderr)))
@@ -137,6 +173,24 @@ func unpack(packages []string) (string, error) {
 		return "", err
 	}
 	return strings.TrimSpace(string(out)), nil
+}
+
+// privateRoot finds scripts/private-root from the working directory, which is that of a test's package.
+func privateRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, "scripts", "private-root"), nil
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return "", errors.New("no go.mod above the working directory")
+		}
+		dir = up
+	}
 }
 
 // write makes the test's directory: what is to be /box, and etc beside it.
@@ -175,7 +229,7 @@ mount --make-rprivate /
 mkdir -p "$dir/root"
 mount -t tmpfs tmpfs "$dir/root"
 for one in "$root"/*; do
-	name=$(basename "$one")
+	name=${one##*/}
 	case $name in
 	dev | proc | sys | tmp | run | etc | var | box | exec) ;;
 	*)
@@ -197,7 +251,7 @@ chmod 1777 tmp
 cp -a "$root/var" .
 ln -sfn /run var/run
 cp -a "$root/etc/." "$dir/etc/." etc
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp
 exec chroot . "$@"
 `
 
