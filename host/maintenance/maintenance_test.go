@@ -64,6 +64,7 @@ func TestRead(t *testing.T) {
 	touch(t, dir, "192.0.2.7", "")
 	touch(t, dir, ".192.0.2.8", "hidden")
 	touch(t, dir, "long", strings.Repeat("x", 1000))
+	touch(t, dir, "wide", strings.Repeat("ü", MaxReason/2-1)+"xü") // no half of the last letter
 	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,10 @@ func TestRead(t *testing.T) {
 		got = append(got, m.Text())
 	}
 	// Whatever the file is, it is there. Only what a regular one says is a reason.
-	want := []string{"192.0.2.7", "folder", "link", "long: " + strings.Repeat("x", maxReason), "pipe", "web: kernel update"}
+	want := []string{
+		"192.0.2.7", "folder", "link", "long: " + strings.Repeat("x", MaxReason), "pipe", "web: kernel update",
+		"wide: " + strings.Repeat("ü", MaxReason/2-1) + "x",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -166,7 +170,10 @@ type world struct {
 	asked Asked
 	now   state.Maintenance
 	set   int
+	busy  int // how many more times nobody is there to be told
 	log   bytes.Buffer
+
+	list func(string) ([]Mark, error) // the watcher's; nil: the real one
 }
 
 // Write is the log's.
@@ -204,12 +211,18 @@ func inBubble(t *testing.T, names *nameserver, before func(w *world), f func(w *
 				defer w.mu.Unlock()
 				return w.asked
 			},
-			Set: func(m state.Maintenance) {
+			Set: func(m state.Maintenance) error {
 				w.mu.Lock()
 				defer w.mu.Unlock()
-				w.now = m
 				w.set++
+				if w.busy > 0 {
+					w.busy--
+					return errors.New("busy")
+				}
+				w.now = m
+				return nil
 			},
+			list:     w.list,
 			Resolver: names, Log: slog.New(slog.NewTextHandler(w, nil)),
 		}
 		w.now = watcher.First(ctx)
@@ -346,5 +359,47 @@ func TestLookupsAreBounded(t *testing.T) {
 		if got, most := names.asked.Load(), names.highest.Load(); got < 100 || most != lookupsAtOne {
 			w.Errorf("asked %d times, %d at once", got, most)
 		}
+	})
+}
+
+// A file system whose server is gone delays a start and an end by a few seconds at most, and status says so.
+func TestADirectoryThatHangs(t *testing.T) {
+	gate := make(chan struct{})
+	inBubble(t, &nameserver{}, func(w *world) {
+		touch(w.T, w.dir, "192.0.2.7", "")
+		again := make(chan struct{})
+		gate = again
+		w.list = func(dir string) ([]Mark, error) { <-again; return list(dir) }
+	}, func(w *world) {
+		w.want()
+		if _, _, log := w.read(); strings.Count(log, "has not answered") != 1 {
+			w.Errorf("log:\n%s", log)
+		}
+		close(gate)
+		w.want("192.0.2.7=192.0.2.7")
+	})
+	inBubble(t, &nameserver{}, func(w *world) {
+		never := make(chan struct{})
+		w.list = func(string) ([]Mark, error) { <-never; return nil, nil }
+		w.Cleanup(func() { close(never) })
+	}, func(w *world) { w.want() })
+}
+
+// Whom nobody could be told of is told of again.
+func TestNobodyListens(t *testing.T) {
+	inBubble(t, &nameserver{}, func(w *world) { w.busy = 1 }, func(w *world) {
+		touch(w.T, w.dir, "192.0.2.7", "")
+		time.Sleep(time.Second)
+		w.want("192.0.2.7=192.0.2.7")
+	})
+}
+
+// Marks of servers that are to come count, and cost nothing but their names.
+func TestMarksOfNobodyYet(t *testing.T) {
+	inBubble(t, &nameserver{}, nil, func(w *world) {
+		touch(w.T, w.dir, "192.0.2.8", "later")
+		w.want("192.0.2.8=192.0.2.8")
+		w.ask(Asked{Dir: w.dir, Names: map[netip.Addr][]string{netip.MustParseAddr("192.0.2.8"): nil}})
+		w.want("192.0.2.8=192.0.2.8: later")
 	})
 }

@@ -3,6 +3,7 @@
 package maintenance
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode/utf8"
 )
 
 // Mark is one file of the directory: what its name says, and why.
@@ -33,8 +35,8 @@ type Mark struct {
 
 // Bounds on what is read.
 const (
-	maxMarks  = 10000
-	maxReason = 256 // bytes
+	maxMarks  = 100_000
+	MaxReason = 256 // bytes of a reason; what a file has beyond is left out
 )
 
 // Parse says what a file name names: an address or a host name, with or without a port; IPv6
@@ -78,35 +80,51 @@ func (m Mark) Text() string {
 // Read returns the marks of a directory in the order of their names. Files whose names say
 // nothing are left out.
 func Read(dir string) ([]Mark, error) {
+	all, err := list(dir)
+	var marks []Mark
+	for _, m := range all {
+		if m.look(dir) {
+			marks = append(marks, m)
+		}
+	}
+	return marks, err
+}
+
+// list returns the marks without what is in their files.
+func list(dir string) ([]Mark, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read maintenancedir: %w", err)
 	}
 	defer d.Close()
-	names, err := d.Readdirnames(maxMarks)
+	names, err := d.Readdirnames(maxMarks + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read maintenancedir: %w", err)
 	}
+	if len(names) > maxMarks {
+		return nil, fmt.Errorf("read maintenancedir: %s has more than %d files", dir, maxMarks)
+	}
 	var marks []Mark
 	for _, name := range names {
-		m, ok := Parse(name)
-		if !ok {
-			continue
+		if m, ok := Parse(name); ok {
+			marks = append(marks, m)
 		}
-		info, err := os.Lstat(filepath.Join(dir, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // gone meanwhile
-		}
-		if err == nil {
-			m.Since = info.ModTime()
-			if info.Mode().IsRegular() {
-				m.Reason = firstLine(filepath.Join(dir, name))
-			}
-		}
-		marks = append(marks, m)
 	}
 	slices.SortFunc(marks, func(a, b Mark) int { return cmp.Compare(a.File, b.File) })
 	return marks, nil
+}
+
+// look reads what is in the mark's file; false when that is gone.
+func (m *Mark) look(dir string) bool {
+	info, err := os.Lstat(filepath.Join(dir, m.File))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	m.Since = info.ModTime()
+	if info.Mode().IsRegular() {
+		m.Reason = firstLine(filepath.Join(dir, m.File))
+	}
+	return true
 }
 
 // firstLine reads the reason. A file that cannot be read is a mark all the same.
@@ -116,9 +134,12 @@ func firstLine(path string) string {
 		return ""
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxReason))
+	text, err := io.ReadAll(io.LimitReader(f, MaxReason))
 	if err != nil {
 		return ""
+	}
+	if len(text) == MaxReason { // cut, perhaps within a character
+		text = bytes.TrimRightFunc(text, func(r rune) bool { return r == utf8.RuneError })
 	}
 	line, _, _ := strings.Cut(string(text), "\n")
 	return strings.TrimSpace(line)

@@ -34,12 +34,10 @@ func (d *director) watchMaintenance() *maintenance.Watcher {
 			}
 			return asked
 		},
-		Set: func(m state.Maintenance) {
+		Set: func(m state.Maintenance) error {
 			ctx, cancel := context.WithTimeout(context.Background(), engineLimit)
 			defer cancel()
-			if err := d.engine.SetMaintenance(ctx, m); err != nil {
-				d.log.Error("maintenance stays as it is", "reason", err)
-			}
+			return d.engine.SetMaintenance(ctx, m)
 		},
 		Resolver: net.DefaultResolver,
 		Log:      d.log,
@@ -156,6 +154,9 @@ func (m *maintainer) on(file, reason string) error {
 	}
 	if strings.ContainsAny(reason, "\r\n") {
 		return errors.New("a reason has one line")
+	}
+	if len(reason) > maintenance.MaxReason {
+		return fmt.Errorf("a reason has at most %d bytes", maintenance.MaxReason)
 	}
 	if err := os.Mkdir(m.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make maintenancedir: %w", err)
