@@ -152,7 +152,7 @@ func TestReport(t *testing.T) {
 				Asked: lvs.RealServer{Method: lvs.Masq},
 				Checks: []state.CheckStatus{
 					{ID: "a", Status: state.Up, At: at, Verdict: sdk.Up()},
-					{ID: "b", Status: state.Down, At: at, Failures: 2, Limit: 2, Verdict: sdk.DownWith(sdk.CodeMatch, "no")},
+					{ID: "b", Status: state.Down, At: at, Failures: 2, Limit: 2, Verdict: sdk.DownWith(sdk.CodeMatch, "no"), Counted: sdk.DownWith(sdk.CodeMatch, "no")},
 				},
 			},
 			{Name: "www.example:80", Unresolved: true},
@@ -160,6 +160,10 @@ func TestReport(t *testing.T) {
 			{Name: "10.0.0.5:80", Off: true, Config: &config.Server{Server: lvs.RealServer{Method: lvs.IPIP}}},
 			{Name: "10.0.0.6:80", Status: state.Up},
 			{Name: "10.0.0.7:80", Status: state.Up, Adopted: true, Checks: []state.CheckStatus{{ID: "c"}}},
+			{Name: "10.0.0.8:80", InTable: true, Config: &config.Server{Server: lvs.RealServer{Weight: 3}}, Checks: []state.CheckStatus{{ID: "d"}}},
+			{Name: "10.0.0.9:80", Status: state.Down, Checks: []state.CheckStatus{
+				{ID: "e", Status: state.Down, At: at, Verdict: sdk.Unknown("plugin crashed"), Counted: sdk.DownWith(sdk.CodeRefused, "refused")},
+			}},
 		},
 	}}}
 	counters := Counters{key: {one: {Active: 5, Inactive: 7}, spare: {Active: 1}}}
@@ -175,6 +179,11 @@ func TestReport(t *testing.T) {
 			{Address: "10.0.0.5:80", Method: "ipip", State: "off"},
 			{Address: "10.0.0.6:80", Method: "gate", State: "up", Note: "not checked"},
 			{Address: "10.0.0.7:80", Method: "gate", State: "up", Note: "found in the table at the start, no verdict yet"},
+			{Address: "10.0.0.8:80", Method: "gate", InTable: true, State: "unknown", Note: "found in the table with weight 0, no verdict yet"},
+			{
+				Address: "10.0.0.9:80", Method: "gate", State: "down", Note: "when its check last could tell: down [l4-refused] refused",
+				Check: &Check{ID: "e", At: at, Status: "unknown", Code: "fault", Reason: "plugin crashed"},
+			},
 			{Address: "127.0.0.1:80", Method: "gate", Fallback: true, InTable: true, Weight: 1, Active: 1},
 		},
 	}}

@@ -121,11 +121,34 @@ func noteOf(r state.ServerStatus) string {
 		return r.Maintenance
 	case r.Adopted:
 		return "found in the table at the start, no verdict yet"
+	case r.Status == state.Waiting && r.InTable && r.ByHand == "" && r.Config.Server.Weight > 0:
+		return "found in the table with weight 0, no verdict yet"
+	case r.Status == state.Down && unknowable(r.Checks):
+		return "when its check last could tell: " + said(worst(r.Checks))
 	case len(r.Checks) == 0 && !r.Off:
 		return "not checked"
 	default:
 		return ""
 	}
+}
+
+// said is the verdict of c that counted last, in words.
+func said(c *state.CheckStatus) string {
+	v := c.Counted
+	out := v.Status.String()
+	if v.Code != "" {
+		out += " [" + string(v.Code) + "]"
+	}
+	if v.Reason != "" {
+		out += " " + v.Reason
+	}
+	return out
+}
+
+// unknowable tells whether the check that matters cannot tell any more what took the server down.
+func unknowable(checks []state.CheckStatus) bool {
+	c := worst(checks)
+	return c != nil && c.Status == state.Down && c.Verdict.Status != c.Counted.Status
 }
 
 // worst is the check that matters to an operator: one that is down, else one with failures,

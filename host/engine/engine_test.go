@@ -411,6 +411,42 @@ func TestHandsOff(t *testing.T) {
 	})
 }
 
+// A reload tells once that a missing virtual service is made anew.
+func TestReloadRebuildsWhatIsMissing(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.start(section(nil))
+		w.say(one, sdk.Up())
+		w.kernel.Change(func(table lvs.Table) { delete(table, web) })
+		w.log.Reset()
+		if err := w.Reload(t.Context(), section(nil)); err != nil {
+			t.Fatal(err)
+		}
+		w.want("10.0.0.2:80=5")
+		if n := w.logged("Added virtual server"); n != 1 {
+			t.Errorf("told %d times:\n%s", n, &w.log)
+		}
+	})
+}
+
+// A stop rebuilds nothing, and does not say so.
+func TestStopLeavesWhatIsMissing(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		inBubble(t, func(t *testing.T, w *world) {
+			w.start(section(func(s *config.Service) { s.CleanStop = clean }))
+			w.say(one, sdk.Up())
+			w.kernel.Change(func(table lvs.Table) { delete(table, web) })
+			w.log.Reset()
+			if err := w.Stop(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			w.want("no service")
+			if w.logged("Added virtual server") > 0 {
+				t.Errorf("log:\n%s", &w.log)
+			}
+		})
+	}
+}
+
 func TestWeightsOfChecks(t *testing.T) {
 	asks := func(n int) sdk.Verdict {
 		v := sdk.Up()

@@ -162,8 +162,8 @@ func (l *loop) refuse(f lvs.EditError) {
 }
 
 // take makes use of a table that was just read: edits whose fate was unknown are settled by
-// it, refused ones may be tried again, and what others did to it is noticed.
-func (l *loop) take(have lvs.Table) {
+// it, refused ones may be tried again, and what others did to it is noticed and returned.
+func (l *loop) take(have lvs.Table) []state.Transition {
 	t := &l.trouble
 	l.last = lvs.Reread(l.last, t.unsure, have)
 	t.unsure, t.readDue, t.retryAt, t.silence = nil, false, time.Time{}, ""
@@ -173,7 +173,7 @@ func (l *loop) take(have lvs.Table) {
 	l.last, ts = l.state.Drifted(l.last, have, now)
 	l.dirty = true
 	l.lookedAt, l.weighAt = now, time.Time{}
-	l.emit(append(ts, l.state.Weigh(now)...))
+	return append(ts, l.state.Weigh(now)...)
 }
 
 // look is the regular read, and the one before a retry.
@@ -183,7 +183,7 @@ func (l *loop) look(out outcome) {
 		l.unreadable(out.err)
 		return
 	}
-	l.take(out.table)
+	l.emit(l.take(out.table))
 }
 
 func (l *loop) unreadable(err error) {
@@ -201,10 +201,12 @@ func (l *loop) reload(out outcome) {
 		l.unreadable(out.err)
 		return
 	}
-	l.take(out.table)
+	seen := l.take(out.table)
 	if !r.decided.CompareAndSwap(false, true) {
+		l.emit(seen)
 		return // nobody waits for it any more
 	}
+	l.emit(notRebuilt(seen)) // what is missing is new to the configuration
 	next, ts := state.New(r.cfg, l.state, out.table, state.Options{Now: time.Now()})
 	l.state = next
 	l.last = base(l.last, out.table, next.Desired())
@@ -216,6 +218,11 @@ func (l *loop) reload(out outcome) {
 	l.emit(ts)
 	l.remember()
 	l.publish()
+}
+
+// notRebuilt leaves out that missing virtual services are made anew.
+func notRebuilt(ts []state.Transition) []state.Transition {
+	return slices.DeleteFunc(ts, func(t state.Transition) bool { return t.Change == state.AddedService })
 }
 
 // base is what counts as asked last when want takes the place of an older configuration: of the
@@ -236,7 +243,7 @@ func base(last, have, want lvs.Table) lvs.Table {
 func (l *loop) stop(out outcome) {
 	if out.err == nil {
 		asked := l.last
-		l.take(out.table)
+		l.emit(notRebuilt(l.take(out.table)))
 		for k, s := range asked { // nothing is rebuilt any more
 			if _, ok := l.last[k]; !ok {
 				l.last[k] = s

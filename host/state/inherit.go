@@ -72,7 +72,7 @@ func (s *State) hear(prev *State, at time.Time) []Transition {
 		id := s.checks[i].ID
 		others := prev.watches[id]
 		n := slices.IndexFunc(others, func(o *watch) bool {
-			return o.judged && !o.borrowed && o.last.Status != sdk.StatusUnknown
+			return o.judged && !o.borrowed && o.last.Status != sdk.StatusUnknown // not one of long ago
 		})
 		if n < 0 {
 			continue

@@ -244,7 +244,7 @@ func (r *server) carry(old *server) {
 		}
 		if j >= 0 {
 			o := old.watches[j]
-			w.health, w.last, w.at, w.judged = o.health, o.last, o.at, o.judged
+			w.health, w.last, w.at, w.judged, w.counted = o.health, o.last, o.at, o.judged, o.counted
 			w.failures = min(o.failures, w.service.cfg.FailureCount)
 			w.borrowed = o.borrowed || w.check != o.check
 			if w.check == o.check { // another check may not know of weights at all

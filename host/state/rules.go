@@ -26,7 +26,7 @@ func (w *watch) observe(o Observation) []Transition {
 		return nil
 	}
 	c := cause{at: o.At, verdict: o.Verdict, check: o.Check}
-	w.judged = true
+	w.judged, w.counted = true, o.Verdict
 	w.weigh(o.Verdict, o.At)
 	w.server.adopted = false
 	var ts []Transition

@@ -78,9 +78,10 @@ type watch struct {
 	health   Health
 	failures int // consecutive
 	last     sdk.Verdict
-	at       time.Time // of last; zero before the first
-	judged   bool      // had a verdict other than Unknown
-	borrowed bool      // all this is of the check that stood here before a reload
+	at       time.Time   // of last; zero before the first
+	judged   bool        // had a verdict other than Unknown
+	counted  sdk.Verdict // the last of those
+	borrowed bool        // all this is of the check that stood here before a reload
 
 	fresh       time.Duration // how long a weight of its verdicts counts
 	connects    bool          // it is of checktype = N

@@ -57,6 +57,7 @@ type CheckStatus struct {
 	Status   Health      // after failurecount
 	Verdict  sdk.Verdict // the last one, Unknown included
 	At       time.Time   // of Verdict; zero before the first
+	Counted  sdk.Verdict // the last one that was not Unknown; zero before the first
 	Failures int         // consecutive, at most Limit
 	Limit    int         // failurecount
 }
@@ -113,7 +114,7 @@ func (r *server) report(v *service) ServerStatus {
 	}
 	for _, w := range r.watches {
 		st.Checks = append(st.Checks, CheckStatus{
-			ID: w.check, Status: w.health, Verdict: w.last, At: w.at,
+			ID: w.check, Status: w.health, Verdict: w.last, At: w.at, Counted: w.counted,
 			Failures: w.failures, Limit: v.cfg.FailureCount,
 		})
 	}
