@@ -259,7 +259,7 @@ func TestAHungDelivery(t *testing.T) {
 		if took := time.Since(begun); took != 10*time.Second {
 			t.Errorf("the end took %s", took)
 		}
-		if !strings.Contains(log.String(), "alerts dropped") {
+		if !strings.Contains(log.String(), "alerts dropped") || strings.Count(log.String(), "not delivered") != 2 || !strings.Contains(log.String(), fmt.Sprintf("the daemon ends\" to=ops@example.com alerts=%d", alertsWaiting)) {
 			t.Errorf("log:\n%s", log)
 		}
 	})

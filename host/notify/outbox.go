@@ -99,8 +99,21 @@ func (o *outbox) drain() {
 		if len(batch) == 0 {
 			return
 		}
+		if o.over.Err() != nil {
+			o.abandon(len(batch))
+			return
+		}
 		o.deliver(batch, o.prepare(batch, lost))
 	}
+}
+
+// abandon drops what waits when the daemon has no more time, beside taken alerts that do not any more.
+func (o *outbox) abandon(taken int) {
+	o.mu.Lock()
+	n := taken + len(o.waiting)
+	o.waiting, o.busy = nil, false
+	o.mu.Unlock()
+	o.log.Error(o.name+": not delivered: the daemon ends", "alerts", n)
 }
 
 // deliver tries until it succeeds, or there is no use in it any more.

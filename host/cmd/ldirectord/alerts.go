@@ -62,6 +62,11 @@ func statuses(set config.EmailStatus) []notify.Status {
 // localPart is a mailbox of this machine, such as root.
 var localPart = regexp.MustCompile(`^[A-Za-z0-9._+-]+$`)
 
+func isAddress(text string) bool {
+	_, err := mail.ParseAddress(text)
+	return err == nil || localPart.MatchString(text)
+}
+
 // alertProblems says what is wrong with who is to be told: a webhook that cannot be one, and
 // addresses that a mail server will hardly accept, which have always been let pass.
 func alertProblems(cfg *config.Config) (errs, warnings []config.Problem) {
@@ -77,7 +82,7 @@ func alertProblems(cfg *config.Config) (errs, warnings []config.Problem) {
 	look := func(list []string, origins map[string]config.Pos) {
 		pos := origins["emailalert"]
 		for _, one := range list {
-			if _, err := mail.ParseAddress(one); err == nil || localPart.MatchString(one) || told[pos] {
+			if isAddress(one) || told[pos] {
 				continue
 			}
 			told[pos] = true
@@ -85,6 +90,11 @@ func alertProblems(cfg *config.Config) (errs, warnings []config.Problem) {
 		}
 	}
 	look(cfg.Global.EmailAlert, cfg.Global.Origins)
+	if from := cfg.Global.EmailFrom; from != "" && !isAddress(from) {
+		warnings = append(warnings, config.Problem{
+			Pos: cfg.Global.Origins["emailalertfrom"], Directive: "emailalertfrom", Found: from, Want: `an e-mail address, as in lb@example.com or "LB alerts" <lb@example.com>`,
+		})
+	}
 	for i := range cfg.Services {
 		look(cfg.Services[i].EmailAlert, cfg.Services[i].Origins)
 	}

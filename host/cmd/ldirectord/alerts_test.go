@@ -64,7 +64,7 @@ virtual = 10.0.0.1:81
 
 func TestAlertsThatReachNobody(t *testing.T) {
 	const section = "virtual = 10.0.0.1:80\n\treal = 10.0.0.2:80 masq\n\tchecktype = connect\n"
-	cfg, err := readConfig(t, "quiescent = no\nemailalert = \"root, not an address, Ops <ops@example.com>\"\n"+section+"\temailalert = @\n")
+	cfg, err := readConfig(t, "quiescent = no\nemailalert = \"root, not an address, Ops <ops@example.com>\"\nemailalertfrom = \"a@example.com\"\n"+section+"\temailalert = @\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,8 @@ func TestAlertsThatReachNobody(t *testing.T) {
 		_, at, _ := strings.Cut(w.String(), "web.cf")
 		got = append(got, at)
 	}
-	want := []string{`:2:1: emailalert: found "not an address", expected an e-mail address`, `:6:2: emailalert: found "@", expected an e-mail address`}
+	want := []string{`:2:1: emailalert: found "not an address", expected an e-mail address`, `:3:1: emailalertfrom: found "\"a@example.com\"", expected an e-mail address, as in lb@example.com or "LB alerts" <lb@example.com>`,
+		`:7:2: emailalert: found "@", expected an e-mail address`}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
