@@ -24,6 +24,7 @@ type fakeKernel struct {
 	dialled int
 	// answer, when set, takes the place of the answer to a message; ok is false for "as usual".
 	answer func(m message, cmd uint8) (reply []byte, ok bool)
+	part   int // messages in one datagram; 0: all
 	// stuck, when set, holds up every write until it is closed.
 	stuck chan struct{}
 }
@@ -77,10 +78,31 @@ func (l *fakeLink) send(b []byte) error {
 	l.kernel.writes = append(l.kernel.writes, len(messages))
 	for _, m := range messages {
 		if reply := l.kernel.handle(m); reply != nil {
-			l.answers <- reply
+			for _, datagram := range l.kernel.split(reply) {
+				l.answers <- datagram
+			}
 		}
 	}
 	return nil
+}
+
+// split cuts an answer into datagrams.
+func (k *fakeKernel) split(answer []byte) [][]byte {
+	if k.part == 0 {
+		return [][]byte{answer}
+	}
+	var out [][]byte
+	for len(answer) > 0 {
+		end := 0
+		for range k.part {
+			if end < len(answer) {
+				end += align(int(binary.NativeEndian.Uint32(answer[end:])))
+			}
+		}
+		end = min(end, len(answer))
+		out, answer = append(out, answer[:end]), answer[end:]
+	}
+	return out
 }
 
 func (l *fakeLink) receive(b []byte) (int, error) {

@@ -152,19 +152,26 @@ func (h *handle) services() (map[lvs.ServiceKey]lvs.VirtualService, error) {
 }
 
 // servers dumps the real servers of k and puts k into c. A virtual service that is not
-// there looks like one without servers.
+// there looks like one without servers. A dump of several datagrams may miss a server when another one is
+// removed between them, which would look like an operator's act: then it is made twice, and who is
+// in one of the two is there.
 func (h *handle) servers(k lvs.ServiceKey, v lvs.VirtualService, c content) error {
 	servers := map[lvs.ServerKey]lvs.RealServer{}
 	counters := map[lvs.ServerKey]lvs.Counters{}
 	c.table[k] = lvs.Service{VirtualService: v, Servers: servers}
 	c.counters[k] = counters
-	return h.wire.dump(encodeKey(cmdGetDest, k), func(payload []byte) error {
+	take := func(payload []byte) error {
 		at, r, n, err := decodeServer(payload, k.Family)
 		if err == nil {
 			servers[at], counters[at] = r, n
 		}
 		return err
-	})
+	}
+	err := h.wire.dump(encodeKey(cmdGetDest, k), take)
+	if err == nil && h.wire.parts > 1 {
+		err = h.wire.dump(encodeKey(cmdGetDest, k), take)
+	}
+	return err
 }
 
 // exists asks for one virtual service by name, which never errs.

@@ -310,6 +310,37 @@ func TestReadDoesNotBelieveOneDump(t *testing.T) {
 	}
 }
 
+// A dump of several datagrams may miss a real server while somebody edits the others.
+func TestReadDoesNotMissAServer(t *testing.T) {
+	k, c := newFake(t, time.Minute)
+	servers := map[lvs.ServerKey]lvs.RealServer{}
+	for i := range byte(10) {
+		servers[lvs.ServerKey(netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, i}), 80))] = plain1
+	}
+	k.table[web] = lvs.Service{VirtualService: rr, Servers: servers}
+	k.part = 4
+	missed := lvs.ServerKey(netip.MustParseAddrPort("198.51.100.5:80"))
+	dumps := 0
+	k.answer = func(m message, cmd uint8) ([]byte, bool) {
+		if cmd != cmdGetDest {
+			return nil, false
+		}
+		if dumps++; dumps > 1 {
+			return nil, false
+		}
+		delete(servers, missed)
+		defer func() { servers[missed] = plain1 }()
+		return k.usual(m), true
+	}
+	table, err := c.Table(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, in := table[web].Servers[missed]; !in || len(table[web].Servers) != 10 {
+		t.Errorf("%d servers, want 10: %v", len(table[web].Servers), table[web].Servers)
+	}
+}
+
 func TestNoIPVS(t *testing.T) {
 	k, c := newFake(t, time.Minute)
 	k.answer = func(m message, cmd uint8) ([]byte, bool) { return status(m, syscall.ENOENT), true }

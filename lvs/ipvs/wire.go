@@ -17,6 +17,7 @@ type wire struct {
 	link   link
 	family uint16 // of IPVS
 	seq    uint32
+	parts  int // how many datagrams with entries the last answer had
 	buffer []byte
 }
 
@@ -55,6 +56,7 @@ func (w *wire) resolve() error {
 // returns what the kernel says about the whole.
 func (w *wire) ask(flags uint16, body []byte, each func([]byte) error) (syscall.Errno, error) {
 	w.seq++
+	w.parts = 0
 	r := request{kind: w.family, flags: flags | syscall.NLM_F_ACK, body: body}
 	if err := w.link.send(r.appendTo(nil, w.seq)); err != nil {
 		return 0, fmt.Errorf("send to the kernel: %w", err)
@@ -64,12 +66,17 @@ func (w *wire) ask(flags uint16, body []byte, each func([]byte) error) (syscall.
 		if err != nil {
 			return 0, err
 		}
+		counted := false
 		for _, m := range messages {
 			if m.seq != w.seq {
 				continue
 			}
 			if m.kind == syscall.NLMSG_ERROR || m.kind == syscall.NLMSG_DONE {
 				return m.status()
+			}
+			if !counted {
+				counted = true
+				w.parts++
 			}
 			if err := each(m.data); err != nil {
 				return 0, err
