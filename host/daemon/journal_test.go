@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +29,9 @@ func listen(t *testing.T, path string) *journald {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	return &journald{conn, path}
 }
 
@@ -196,6 +200,27 @@ func TestJournalGone(t *testing.T) {
 	if len(stream) > 0 {
 		t.Errorf("the stream has %q as well", <-stream)
 	}
+}
+
+// A journal that takes nothing any more holds nobody up: lines go to the stream after a while.
+func TestJournalHangs(t *testing.T) {
+	t.Parallel()
+	j := listen(t, filepath.Join(t.TempDir(), "socket"))
+	stream := make(spoken, waitingLines)
+	log := NewLog(stream, LogOptions{Journal: &Journal{Socket: j.path}})
+	logger := log.Logger()
+	began := time.Now()
+	for range 2000 { // the kernel keeps fewer
+		logger.Info("text")
+	}
+	if took := time.Since(began); took > journalPatience*time.Microsecond {
+		t.Errorf("who logs waits %s", took)
+	}
+	if got := <-stream; !strings.HasSuffix(got, "] text\n") {
+		t.Errorf("stream: %q", got)
+	}
+	j.Close()
+	log.Close(t.Context())
 }
 
 func (l *lines) has(text string) bool {

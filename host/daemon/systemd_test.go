@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,12 +95,13 @@ func TestSystemdWatchdog(t *testing.T) {
 	s, socket := supervise(t, slog.New(slog.NewTextHandler(&log, nil)), "2000000")
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		var stuck error
+		var stuck atomic.Bool
 		alive := func(ctx context.Context) error {
-			if stuck != nil {
-				<-ctx.Done()
+			if !stuck.Load() {
+				return nil
 			}
-			return stuck
+			<-ctx.Done()
+			return ctx.Err()
 		}
 		done := make(chan struct{})
 		go func() {
@@ -114,7 +115,7 @@ func TestSystemdWatchdog(t *testing.T) {
 		if want := "STATUS=as ever WATCHDOG=1 WATCHDOG=1 WATCHDOG=1 WATCHDOG=1 WATCHDOG=1"; strings.Join(got, " ") != want {
 			t.Errorf("told %q, want %q", got, want)
 		}
-		stuck = errors.New("deadline")
+		stuck.Store(true)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if got := socket.told(t); len(got) != 0 {
