@@ -116,9 +116,9 @@ func (s *State) unclaimed(m Memory) Memory {
 			out.Drained = append(out.Drained, ref)
 		}
 	}
-	for _, k := range m.FallbackStarted {
-		if waiting && s.service(k) == nil {
-			out.FallbackStarted = append(out.FallbackStarted, k)
+	for _, c := range m.FallbackStarted {
+		if waiting && s.service(c.Service) == nil {
+			out.FallbackStarted = append(out.FallbackStarted, c)
 		}
 	}
 	return out

@@ -8,9 +8,14 @@ type Memory struct {
 	// Drained names the real servers whose weight 0 an operator set by hand: the first
 	// success after a start does not lift it. Every other weight 0 was ours.
 	Drained []ServerRef
-	// FallbackStarted names the virtual services whose fallbackcommand was run with
-	// "start" and not yet with "stop".
-	FallbackStarted []lvs.ServiceKey
+	// FallbackStarted are the fallbackcommands that were run with "start" and not yet with "stop".
+	FallbackStarted []StartedCommand
+}
+
+// StartedCommand is the fallbackcommand of one virtual service. It is comparable.
+type StartedCommand struct {
+	Service lvs.ServiceKey
+	Command string // "" stands for the one that is configured
 }
 
 // ServerRef names one real server of one virtual service. It is comparable.
@@ -25,7 +30,7 @@ func (s *State) Memory() Memory {
 	var m Memory
 	for _, v := range s.services {
 		if v.started != "" {
-			m.FallbackStarted = append(m.FallbackStarted, v.cfg.Key)
+			m.FallbackStarted = append(m.FallbackStarted, StartedCommand{v.cfg.Key, v.started})
 		}
 		for _, r := range v.servers {
 			if r.drained() {

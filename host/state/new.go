@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -210,8 +211,10 @@ func (s *State) take(v, old *service, have lvs.Table, m Memory, c cause) []Trans
 		v.started = old.started
 		ts = append(ts, v.inherit(old, found, c)...)
 	} else {
-		if slices.Contains(m.FallbackStarted, v.cfg.Key) {
-			v.started = v.cfg.FallbackCommand
+		for _, command := range m.FallbackStarted {
+			if command.Service == v.cfg.Key {
+				v.started = cmp.Or(command.Command, v.cfg.FallbackCommand)
+			}
 		}
 		ts = append(ts, v.adoptFallback(found, c)...)
 	}

@@ -198,7 +198,7 @@ func (s *story) remembered() state.Memory {
 		if f[0] == "drained" {
 			m.Drained = append(m.Drained, state.ServerRef{Service: s.service(f[1]), Server: s.server(f[2])})
 		} else {
-			m.FallbackStarted = append(m.FallbackStarted, s.service(f[1]))
+			m.FallbackStarted = append(m.FallbackStarted, state.StartedCommand{Service: s.service(f[1]), Command: strings.Join(f[2:], " ")})
 		}
 	}
 	return m
@@ -398,7 +398,7 @@ func (s *story) memory() []string {
 		out = append(out, fmt.Sprintf("drained %s %s", d.Service, d.Server))
 	}
 	for _, k := range m.FallbackStarted {
-		out = append(out, fmt.Sprintf("started %s", k))
+		out = append(out, fmt.Sprintf("started %s %s", k.Service, k.Command))
 	}
 	return out
 }

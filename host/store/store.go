@@ -38,7 +38,7 @@ type file struct {
 	Boot            string    `json:"boot"`
 	Saved           time.Time `json:"saved"`
 	Drained         []server  `json:"drained,omitempty"`
-	FallbackStarted []service `json:"fallback_started,omitempty"`
+	FallbackStarted []started `json:"fallback_started,omitempty"`
 
 	Names map[string]netip.Addr `json:"names,omitempty"`
 }
@@ -48,6 +48,11 @@ type service struct {
 	Addr     netip.AddrPort `json:"addr,omitzero"`
 	Mark     uint32         `json:"mark,omitempty"`
 	Family   uint8          `json:"family"`
+}
+
+type started struct {
+	service
+	Command string `json:"command,omitempty"` // files of older daemons do not have it
 }
 
 type server struct {
@@ -94,8 +99,8 @@ func Save(path string, c Content, now time.Time) error {
 	for _, r := range m.Drained {
 		f.Drained = append(f.Drained, server{Service: serviceOf(r.Service), Addr: netip.AddrPort(r.Server)})
 	}
-	for _, k := range m.FallbackStarted {
-		f.FallbackStarted = append(f.FallbackStarted, serviceOf(k))
+	for _, c := range m.FallbackStarted {
+		f.FallbackStarted = append(f.FallbackStarted, started{serviceOf(c.Service), c.Command})
 	}
 	data, err := json.MarshalIndent(f, "", "\t")
 	if err != nil {
@@ -169,7 +174,7 @@ func (f file) memory() (state.Memory, error) {
 		if err != nil {
 			return state.Memory{}, err
 		}
-		m.FallbackStarted = append(m.FallbackStarted, k)
+		m.FallbackStarted = append(m.FallbackStarted, state.StartedCommand{Service: k, Command: s.Command})
 	}
 	return m, nil
 }

@@ -21,7 +21,7 @@ func TestRoundTrip(t *testing.T) {
 	want := Content{
 		Memory: state.Memory{
 			Drained:         []state.ServerRef{{Service: web, Server: lvs.ServerKey(netip.MustParseAddrPort("[2001:db8::2]:80"))}},
-			FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv6), web},
+			FallbackStarted: []state.StartedCommand{{Service: lvs.ServiceMark(5, lvs.IPv6), Command: "/bin/fb -x"}, {Service: web}},
 		},
 		Names: map[string]netip.Addr{"ip4 www": netip.MustParseAddr("10.0.0.2")},
 	}
@@ -46,7 +46,7 @@ func TestRoundTrip(t *testing.T) {
 func TestOtherBootIsForgotten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	names := map[string]netip.Addr{"ip6 www": netip.MustParseAddr("2001:db8::2")}
-	memory := state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}
+	memory := state.Memory{FallbackStarted: []state.StartedCommand{{Service: lvs.ServiceMark(5, lvs.IPv4)}}}
 	if err := Save(path, Content{memory, names}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	w.Names(names)
 	var want state.Memory
 	for mark := range uint32(100) {
-		want = state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(mark+1, lvs.IPv4)}}
+		want = state.Memory{FallbackStarted: []state.StartedCommand{{Service: lvs.ServiceMark(mark+1, lvs.IPv4)}}}
 		w.Remember(want)
 	}
 	w.Close(t.Context())
@@ -97,7 +97,7 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 func TestWriterKeepsTheFileYoung(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	synctest.Test(t, func(t *testing.T) {
-		want := state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}
+		want := state.Memory{FallbackStarted: []state.StartedCommand{{Service: lvs.ServiceMark(5, lvs.IPv4)}}}
 		w := NewWriter(path, Content{}, func(err error) { t.Error(err) })
 		w.Remember(want)
 		time.Sleep(30 * 24 * time.Hour)
@@ -130,7 +130,7 @@ func TestWriterTriesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := 0
 		w := NewWriter(path, Content{}, func(error) { failed++ })
-		want := state.Memory{FallbackStarted: []lvs.ServiceKey{lvs.ServiceMark(5, lvs.IPv4)}}
+		want := state.Memory{FallbackStarted: []state.StartedCommand{{Service: lvs.ServiceMark(5, lvs.IPv4)}}}
 		w.Remember(want)
 		time.Sleep(10 * time.Minute)
 		if failed != 1 {
