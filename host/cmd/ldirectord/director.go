@@ -45,7 +45,8 @@ type director struct {
 	monitorFiles *notify.MonitorFiles // nil in a dry run
 	maintenance  *maintenance.Watcher
 	others       *daemon.Others // of execute; nil in a dry run
-	memory       *store.Writer  // nil in a dry run
+	openLog      func(*config.Config) (redirect func(), err error)
+	memory       *store.Writer // nil in a dry run
 
 	remembered store.Content // what the state file held at the start
 	engine     *engine.Engine
@@ -212,6 +213,10 @@ func (d *director) Reload(ctx context.Context) error {
 	last := d.loader.Last
 	cfg, err := load(ctx, d.loader, d.path)
 	code := exitConfig
+	redirect := func() {}
+	if err == nil {
+		redirect, err = d.newLog(cfg)
+	}
 	if err == nil {
 		code = exitFailed
 		err = d.takeOver(ctx, cfg)
@@ -221,6 +226,7 @@ func (d *director) Reload(ctx context.Context) error {
 		return d.refuse(ctx, err, code)
 	}
 	d.note("")
+	redirect()
 	d.took(cfg)
 	d.along(control.Via(ctx)...)
 	d.kinds.pool.Refresh()
@@ -229,6 +235,15 @@ func (d *director) Reload(ctx context.Context) error {
 	}
 	d.log.Info("Reloaded configuration", "file", d.path)
 	return nil
+}
+
+// newLog opens the log of cfg if it is another one than now.
+func (d *director) newLog(cfg *config.Config) (redirect func(), err error) {
+	is, was := cfg.Global, d.current.Load().Global
+	if d.openLog == nil || is.LogFile == was.LogFile && is.LogFormat == was.LogFormat {
+		return func() {}, nil
+	}
+	return d.openLog(cfg)
 }
 
 // refuse tells of a reload that changed nothing. One that was given up, by who asked for it or by a stop,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -77,9 +76,11 @@ func (a *app) prepare(ctx context.Context, d *director, log *daemon.Log, backgro
 		return nil, exitConfig, err
 	}
 	d.kinds = newKinds(d.paths.Plugins, d.log)
+	d.openLog = func(cfg *config.Config) (func(), error) { return a.openLog(log, d.paths, cfg, background) }
 	cfg, err := d.readFirst(ctx)
+	redirect := func() {}
 	if err == nil {
-		err = a.openLog(log, d.paths, cfg, background)
+		redirect, err = d.openLog(cfg)
 	}
 	if early := stopped(ctx); early != nil {
 		d.kinds.close(context.Background())
@@ -89,6 +90,7 @@ func (a *app) prepare(ctx context.Context, d *director, log *daemon.Log, backgro
 		d.kinds.close(context.Background())
 		return nil, exitConfig, err
 	}
+	redirect()
 	for _, w := range cfg.Warnings {
 		d.log.Warn(w.String())
 	}
@@ -128,32 +130,29 @@ func (d *director) recall() {
 }
 
 // openLog opens the log: standard output in the foreground, in the shape for supervisors, else
-// what the logfile directive names.
-func (a *app) openLog(log *daemon.Log, paths daemon.Paths, cfg *config.Config, background bool) error {
+// what the logfile directive names. Lines go there once redirect has been called.
+func (a *app) openLog(log *daemon.Log, paths daemon.Paths, cfg *config.Config, background bool) (redirect func(), err error) {
 	o := daemon.LogOptions{JSON: cfg.Global.LogFormat == "json"}
 	if a.in.debug {
 		o.Level = slog.LevelDebug
 	}
-	var out io.Writer = a.out
-	if background {
-		destination, err := logDestination(cfg, paths)
-		if err != nil {
-			return err
-		}
-		file, err := daemon.OpenLog(destination)
-		if err != nil {
-			return errors.New(config.Problem{
-				Pos: cfg.Global.Origins["logfile"], Directive: "logfile", Found: destination,
-				Want: "a file that can be written: " + err.Error(),
-			}.String())
-		}
-		out = file
-		o.Instance, o.Pid = paths.Instance, os.Getpid()
-	} else {
-		o.Journal = daemon.JournalBehind(out, paths.Instance)
+	if !background {
+		o.Journal = daemon.JournalBehind(a.out, paths.Instance)
+		return func() { log.Redirect(a.out, o) }, nil
 	}
-	log.Redirect(out, o)
-	return nil
+	o.Instance, o.Pid = paths.Instance, os.Getpid()
+	destination, err := logDestination(cfg, paths)
+	if err != nil {
+		return nil, err
+	}
+	file, err := daemon.OpenLog(destination)
+	if err != nil {
+		return nil, errors.New(config.Problem{
+			Pos: cfg.Global.Origins["logfile"], Directive: "logfile", Found: destination,
+			Want: "a file that can be written: " + err.Error(),
+		}.String())
+	}
+	return func() { log.Redirect(file, o) }, nil
 }
 
 // logDestination is what the configuration says; without a word the manual's file, for which
