@@ -160,9 +160,32 @@ func TestJournalOfADaemon(t *testing.T) {
 		t.Error(err)
 	}
 	found(t, "^Stopped ldirectord", "LDIRECTORD_INSTANCE=web.cf")
+	questions(t)
 	for _, r := range records(t) {
 		if text := fmt.Sprint(r); r["_COMM"] == "ldirectord" && (strings.Contains(text, secret) || r["_TRANSPORT"] != "journal") {
 			t.Errorf("record %q", text)
+		}
+	}
+}
+
+// questions asks what docs/systemd.md asks, of the servers that are here. -u is left out: journald learns the
+// unit from systemd's control groups.
+func questions(t *testing.T) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/systemd.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.NewReplacer("10.0.0.5:80", "127.0.0.1:7001", "192.0.2.10:80", "127.0.0.1:81", " -f", "", " -u ldirectord@web.cf", "")
+	asked := regexp.MustCompile(`(?m)^    journalctl(.*)$`).FindAllStringSubmatch(string(page), -1)
+	if len(asked) < 4 {
+		t.Errorf("docs/systemd.md asks %q only", asked)
+	}
+	for _, line := range asked {
+		args := append([]string{"--directory=/run/log/journal", "--quiet"}, strings.Fields(here.Replace(line[1]))...)
+		out, err := tool("journalctl", args...).CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte("connection refused")) {
+			t.Errorf("journalctl %q: %v, does not say why:\n%s", args, err, out)
 		}
 	}
 }
