@@ -202,8 +202,10 @@ func TestFailuresAreTriedAgainForAnHour(t *testing.T) {
 		synctest.Wait()
 		p.fails = 0
 		a.Take([]state.Transition{change(state.Deleted, two)})
-		p.want(t, "starting [Shop] Deleted real server: 10.0.0.3:80 (10.0.0.1:80)")
-		if n := strings.Count(log.String(), "not delivered"); n != 1 || time.Since(begun) > 3*time.Hour {
+		p.want(t, "starting [Shop] Deleted real server: 10.0.0.3:80 (10.0.0.1:80) of 1, 1 lost")
+		a.Take([]state.Transition{change(state.Added, two)})
+		p.want(t, "starting [Shop] Added real server: 10.0.0.3:80 (10.0.0.1:80) (Weight set to 1)")
+		if n := strings.Count(log.String(), "emailalert: not delivered"); n != 1 || !strings.Contains(log.String(), "earlier alerts were not delivered\" to=ops@example.com alerts=1") || time.Since(begun) > 3*time.Hour {
 			t.Errorf("%d lines about the end:\n%s", n, log)
 		}
 		a.Close(t.Context())

@@ -47,7 +47,8 @@ type outbox struct {
 	lost    int
 	busy    bool
 
-	told string // the last failure that was logged as one; the drain's alone
+	told   string // the last failure that was logged as one; the drain's alone
+	missed int    // alerts that nobody got, since one got through; likewise
 }
 
 // add queues alerts. It never blocks.
@@ -103,7 +104,15 @@ func (o *outbox) drain() {
 			o.abandon(len(batch))
 			return
 		}
-		o.deliver(batch, o.prepare(batch, lost))
+		o.missed += lost
+		if !o.deliver(batch, o.prepare(batch, o.missed)) {
+			o.missed += len(batch)
+			continue
+		}
+		if o.missed > 0 {
+			o.log.Warn(o.name+": earlier alerts were not delivered", "alerts", o.missed)
+		}
+		o.missed = 0
 	}
 }
 
@@ -116,8 +125,8 @@ func (o *outbox) abandon(taken int) {
 	o.log.Error(o.name+": not delivered: the daemon ends", "alerts", n)
 }
 
-// deliver tries until it succeeds, or there is no use in it any more.
-func (o *outbox) deliver(batch []Alert, try delivery) {
+// deliver tries until it succeeds, or there is no use in it any more, and says which.
+func (o *outbox) deliver(batch []Alert, try delivery) (done bool) {
 	begun, wait := time.Now(), backoffFirst
 	for attempt := 1; ; attempt++ {
 		ctx, cancel := context.WithTimeout(o.over, tryLimit)
@@ -135,11 +144,11 @@ func (o *outbox) deliver(batch []Alert, try delivery) {
 				o.told = err.Error()
 				log(o.name+": not delivered to all", "reason", err)
 			}
-			return
+			return true
 		case errors.Is(err, errFinal), time.Since(begun) >= giveUpAfter, o.over.Err() != nil:
 			o.told = err.Error()
 			log(o.name+": not delivered", "reason", err, "alert", batch[0].named(), "alerts", len(batch))
-			return
+			return false
 		case attempt == 1 && err.Error() != o.told:
 			o.log.Warn(o.name+": could not be delivered; it is tried again", "reason", err, "retry", wait)
 		}
