@@ -25,6 +25,7 @@ type trouble struct {
 	told    map[lvs.Edit]string // refusals that were logged, so that each is an error once
 	unsure  []lvs.Edit          // may have been made or not: nothing is planned before the next read
 	silence string              // why the table could not be read or programmed at all; "" when it could
+	changed bool                // since it was last told to the status
 	wait    time.Duration
 	retryAt time.Time // zero when nothing is to be tried again
 }
@@ -73,8 +74,10 @@ func (l *loop) advance() {
 		case l.dirty && len(l.trouble.unsure) == 0:
 			l.program()
 		default:
-			if now := l.trouble.text(); now != l.engine.Trouble() {
+			if l.trouble.changed {
+				now := l.trouble.text()
 				l.engine.trouble.Store(&now)
+				l.trouble.changed = false
 			}
 			return
 		}
@@ -125,7 +128,7 @@ func (l *loop) settle(edits []lvs.Edit, err error) {
 		l.engine.counts.refused.Add(uint64(len(edits)))
 		l.trouble.unsure = append(l.trouble.unsure, edits...)
 		l.trouble.again(time.Now())
-		l.trouble.silence = "the table could not be programmed: " + err.Error()
+		l.trouble.silence, l.trouble.changed = "the table could not be programmed: "+err.Error(), true
 		l.o.Log.Error("the kernel's table could not be programmed",
 			"reason", err, "edits", len(edits), "retry", l.trouble.wait)
 	}
@@ -151,7 +154,7 @@ func (l *loop) refuse(f lvs.EditError) {
 	if t.refused == nil {
 		t.refused, t.told = map[lvs.Edit]bool{}, map[lvs.Edit]string{}
 	}
-	t.refused[f.Edit] = true
+	t.refused[f.Edit], t.changed = true, true
 	why := f.Err.Error()
 	log := l.o.Log.Error
 	if t.told[f.Edit] == why {
@@ -166,8 +169,11 @@ func (l *loop) refuse(f lvs.EditError) {
 func (l *loop) take(have lvs.Table) []state.Transition {
 	t := &l.trouble
 	l.last = lvs.Reread(l.last, t.unsure, have)
-	t.unsure, t.readDue, t.retryAt, t.silence = nil, false, time.Time{}, ""
-	clear(t.refused)
+	if t.silence != "" || len(t.refused) > 0 {
+		t.silence, t.changed = "", true
+		clear(t.refused)
+	}
+	t.unsure, t.readDue, t.retryAt = nil, false, time.Time{}
 	var ts []state.Transition
 	now := time.Now()
 	l.last, ts = l.state.Drifted(l.last, have, now)
@@ -188,7 +194,7 @@ func (l *loop) look(out outcome) {
 
 func (l *loop) unreadable(err error) {
 	l.trouble.again(time.Now())
-	l.trouble.silence = "the table could not be read: " + err.Error()
+	l.trouble.silence, l.trouble.changed = "the table could not be read: "+err.Error(), true
 	l.o.Log.Error("the kernel's table could not be read", "reason", err, "retry", l.trouble.wait)
 }
 
