@@ -17,6 +17,7 @@ type ConfigReport struct {
 	Dump    bool           // the effective configuration too
 	Secrets bool           // with passwords in it
 	Migrate bool           // what was otherwise with the Perl ldirectord, too
+	Source  []byte         // with Migrate: what stands in the file
 }
 
 func (r ConfigReport) problems() (bad, warnings []config.Problem) {
@@ -37,7 +38,7 @@ func (r ConfigReport) Text(out, err io.Writer) error {
 		fmt.Fprintln(err, "warning: "+p.String())
 	}
 	if r.Config != nil && r.Migrate {
-		fmt.Fprint(out, migrate.Text(r.Config.File, migrate.Differences(r.Config)))
+		fmt.Fprint(out, migrate.Text(r.Config.File, migrate.Differences(r.Config, r.Source)))
 	}
 	if r.Config != nil && !r.Migrate && !r.Dump {
 		fmt.Fprintln(out, good(r.Config))
@@ -120,7 +121,7 @@ func (r ConfigReport) JSON(out io.Writer) error {
 		Config   json.RawMessage `json:"config,omitempty"`
 	}{OK: r.Errors == nil, Errors: problems(bad), Warnings: problems(warnings)}
 	if r.Config != nil && r.Migrate {
-		list := differences(migrate.Differences(r.Config))
+		list := differences(migrate.Differences(r.Config, r.Source))
 		report.Migrate = &list
 	}
 	if r.Config != nil && r.Dump {

@@ -24,7 +24,7 @@ type Difference struct {
 	Now       string // what is done here
 	// Keep is what to change to have it as before; nil: nothing does that.
 	Keep []Edit
-	// Note is what Keep changes besides; may be "".
+	// Note is what Keep changes besides, or without Keep what to do; may be "".
 	Note string
 }
 
@@ -46,10 +46,10 @@ type Edit struct {
 }
 
 // Differences returns all of them in the order of the file. It is nil for a configuration that
-// has none.
-func Differences(c *config.Config) []Difference {
+// has none. The text is that of the file; without it, what is written in another way is not found.
+func Differences(c *config.Config, text []byte) []Difference {
 	var out []Difference
-	for _, r := range rules() {
+	for _, r := range rules(strings.Split(string(text), "\n")) {
 		seen := map[config.Pos]bool{} // a range of servers is one line, a global directive one for all sections
 		for _, s := range r.find(c) {
 			if seen[s.pos] {
@@ -80,11 +80,11 @@ type spot struct {
 	pos       config.Pos
 	directive string
 	keep      []Edit // instead of the rule's own
-	now       string // the same
+	now, note string // the same
 }
 
 func (r rule) difference(s spot) Difference {
-	d := Difference{Pos: s.pos, Rule: r.name, Directive: s.directive, Was: r.was, Now: cmp.Or(s.now, r.now), Keep: s.keep, Note: r.note}
+	d := Difference{Pos: s.pos, Rule: r.name, Directive: s.directive, Was: r.was, Now: cmp.Or(s.now, r.now), Keep: s.keep, Note: cmp.Or(s.note, r.note)}
 	if d.Keep == nil && r.keep != "" {
 		d.Keep = []Edit{{Below, s.pos.Line, indent + r.keep}}
 	}
@@ -154,7 +154,8 @@ func (d Difference) text(also string) string {
 	fmt.Fprintf(&b, "%s: %s: differs from the Perl ldirectord%s\n", d.Pos, d.Directive, also)
 	fmt.Fprintf(&b, "    was:  %s\n    now:  %s\n", d.Was, d.Now)
 	if d.Keep == nil {
-		b.WriteString("    keep: nothing keeps it as it was\n")
+		fmt.Fprintf(&b, "    keep: %s\n", cmp.Or(d.Note, "nothing keeps it as it was"))
+		return b.String()
 	}
 	for l := range strings.Lines(lines(d.Keep, d.Pos.Line)) {
 		b.WriteString("    keep: " + l)

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,9 +10,9 @@ import (
 	"github.com/ldirectord/ldirectord/lvs"
 )
 
-// rules returns every way in which a line of a configuration can mean something else.
-func rules() []rule {
-	return slices.Concat(fileRules(), tableRules(), scriptRules(), webRules(), mailRules(), databaseRules(), otherRules(), alertRules())
+// rules returns every way in which a line of a configuration can mean something else. The lines are those of the file.
+func rules(lines []string) []rule {
+	return slices.Concat(fileRules(), formRules(lines), tableRules(), scriptRules(), webRules(), mailRules(), databaseRules(), otherRules(), alertRules())
 }
 
 // fileRules are about the configuration as a whole.
@@ -146,7 +147,64 @@ func tableRules() []rule {
 		{name: "thresholds", find: services(thresholds),
 			was: "a server lost its thresholds when it went quiescent, until the next reload",
 			now: "it keeps them"},
+		{name: "shared-real", find: sharedReal,
+			was: "a server that is down from the start, and is checked in another way in another section, was out of the table",
+			now: "it has weight 0 in each"},
+		{name: "readdquiescent", find: services(readdQuiescent),
+			was: "a server that is down and was removed by hand stayed away, in spite of readdquiescent = yes",
+			now: "it is put back with weight 0"},
 	}
+}
+
+// sharedReal finds real servers of quiescent sections that other sections check in other ways.
+func sharedReal(c *config.Config) []spot {
+	checks := map[lvs.ServerKey]map[string]bool{}
+	each := func(see func(s *config.Service, r *config.Server, check string)) {
+		for i := range c.Services {
+			s := &c.Services[i]
+			for j := range s.Servers {
+				if r := &s.Servers[j]; probes(s) {
+					see(s, r, checkOf(s, r))
+				}
+			}
+		}
+	}
+	each(func(_ *config.Service, r *config.Server, check string) {
+		if checks[r.Key] == nil {
+			checks[r.Key] = map[string]bool{}
+		}
+		checks[r.Key][check] = true
+	})
+	var out []spot
+	each(func(s *config.Service, r *config.Server, _ string) {
+		if _, written := s.Origins["quiescent"]; written && s.Quiescent && len(checks[r.Key]) > 1 {
+			out = append(out, spot{pos: r.Pos, directive: "real"})
+		}
+	})
+	return out
+}
+
+// checkOf tells the checks of one real server apart. It is never shown: secrets are in it.
+func checkOf(s *config.Service, r *config.Server) string {
+	switch s.CheckType {
+	case config.Negotiate, config.Combined:
+		return fmt.Sprint(s.CheckType, s.CheckService, r.CheckAddr, r.Options)
+	case config.External, config.ExternalPerl:
+		return fmt.Sprint(s.CheckType, s.CheckCommand, r.CheckAddr)
+	}
+	return fmt.Sprint(s.CheckType, r.CheckAddr)
+}
+
+func readdQuiescent(_ *config.Config, s *config.Service) []spot {
+	pos, ok := s.Origins["readdquiescent"]
+	if !ok || !s.ReaddQuiescent || !s.Quiescent || !probes(s) {
+		return nil
+	}
+	line := "readdquiescent = no"
+	if pos.Col > 1 {
+		line = indent + line
+	}
+	return []spot{{pos: pos, directive: "readdquiescent", keep: []Edit{{Instead, pos.Line, line}}}}
 }
 
 func offFallback(_ *config.Config, s *config.Service) []spot {

@@ -14,8 +14,8 @@ func alertRules() []rule {
 			was: "several recipients were made one address, that nobody has",
 			now: "each gets the alert"},
 		{name: "alerts", find: alerting(1),
-			was: "checks waited while a mail was sent, one for each change; a start mailed each server as it took it out and put it in",
-			now: "mails are queued, those of many changes at once share some; a start mails what changes"},
+			was: "checks waited while a mail was sent, one for each change; a start or a reload mailed each server as it took it out and put it in",
+			now: "mails are queued, those of many changes at once share some; what changes is mailed"},
 		{name: "reload-mail", find: func(c *config.Config) []spot {
 			if pos, ok := c.Global.Origins["emailalert"]; ok {
 				return []spot{{pos: pos, directive: "emailalert"}}

@@ -28,6 +28,18 @@ func otherRules() []rule {
 		}),
 			was: "changed to the root directory, and asked for request",
 			now: "asks for the whole path, which is the same file"},
+		{name: "ftp-transfer", find: services(func(_ *config.Config, s *config.Service) []spot {
+			return when(asks(s, "ftp") && receives(s), s, "service")
+		}),
+			was: "the server connected back for the file (active mode)", now: "the file is fetched in passive mode"},
+		{name: "ftp-passwd", find: services(func(_ *config.Config, s *config.Service) []spot {
+			return when(asks(s, "ftp") && set(s, "passwd") == "", s, "service")
+		}),
+			was: "without passwd an empty one was sent", now: "ldirectord@ and the director's host name is"},
+		{name: "dns-ipv6", find: speaking("dns"),
+			was: "AAAA records were not asked for", now: "they are, when no A record is good enough"},
+		{name: "nntp-greeting", find: speaking("nntp"),
+			was: "any greeting that begins with a 2 was up", now: "200 and 201 alone"},
 		{name: "silent-without-receive", find: services(func(_ *config.Config, s *config.Service) []spot {
 			return when(asks(s, "dns", "simpletcp") && !receives(s), s, "service")
 		}),

@@ -15,30 +15,33 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
-	"layeh.com/radius"
-	"layeh.com/radius/rfc2865"
 )
 
 // fake is a server that says what it is told, for services whose real servers would take long to start here.
 type fake struct{ close func() }
 
-// fakeServer (fake KIND ADDRESS [ARG...]) starts a server in each world, fake stop ADDRESS ends it.
+// fakeServer (fake KIND ADDRESS [ARG...]) starts a server in each world, fake stop ADDRESS ends it. What clients of
+// lines, ftp and sip say goes to the file said of the world, line by line, behind the server's address.
 //
-//	lines, tls-lines FILE    a conversation in lines: "< GREETING", then "PART > ANSWER" for each
-//	                         line with PART in it; \n separates lines, @ is its first word, ! at the end closes
+//	lines FILE               a conversation in lines: "< GREETING", then "PART > ANSWER" for each
+//	                         line with PART in it; \n separates lines, @ is its first word, ! at the end closes,
+//	                         ~ at the beginning comes 3 seconds late
 //	https FILE               the file, whatever the path is; "refused" unless the Host is that of the certificate
 //	echo                     over udp, every datagram
-//	sip CODE                 over udp, the final answer to everything
-//	dns NAME ADDRESS         over udp, one A record
-//	radius SECRET USER PASS  over udp, one user
+//	sip, sip-tcp STATUS...   over udp or tcp, these answers to everything
+//	dns, dns-tcp FILE        over udp or tcp, the records of a zone, "NAME. TTL IN TYPE DATA" in each line
+//	radius SECRET USER PASS [signed]  over udp, one user; signed has no answer for requests that are not
 //	ldap DN                  one entry
+//	ftp LOGIN FILE [PATH]    the file, under its own name or at PATH; LOGIN is NAME:PASSWORD, with * for any
 //	smtp                     takes all mails, what clients say goes to the file mails of the world
+//
+// Before lines and ldap, tls- is TLS with a certificate that both programs know, strange- with one that nobody does.
 func fakeServer(ts *testscript.TestScript, neg bool, args []string) {
 	w := *ts.Value("world").(**world)
 	if neg || len(args) < 2 {
@@ -50,21 +53,31 @@ func fakeServer(ts *testscript.TestScript, neg bool, args []string) {
 		delete(w.fakes, address)
 		return
 	}
+	kind, config, err := tlsOf(kind, ts.Getenv("WORK"))
+	ts.Check(err)
+	said := &record{file: filepath.Join(w.dir, "said"), address: address}
 	var f *fake
-	var err error
 	switch kind {
-	case "lines", "tls-lines":
-		f, err = fakeLines(address, ts.ReadFile(rest[0]), kind == "tls-lines", ts.Getenv("WORK"))
+	case "lines":
+		answers := answersOf(ts.ReadFile(rest[0]))
+		f, err = serveTCP(address, config, func(c net.Conn) { converse(c, answers, said) })
 	case "https":
 		f, err = fakeWeb(address, ts.ReadFile(rest[0]), ts.Getenv("WORK"))
-	case "echo", "sip":
-		f, err = fakeDatagrams(address, append(rest, "")[0])
-	case "dns":
-		f, err = fakeDNS(address, rest[0], rest[1])
+	case "echo":
+		f, err = fakeDatagrams(address, func(packet string) []string { return []string{packet} })
+	case "sip":
+		f, err = fakeDatagrams(address, func(packet string) []string { return sipAnswers(packet, rest, said) })
+	case "sip-tcp":
+		f, err = serveTCP(address, nil, func(c net.Conn) { sipStream(c, rest, said) })
+	case "dns", "dns-tcp":
+		f, err = fakeDNS(kind, address, ts.ReadFile(rest[0]))
 	case "radius":
-		f, err = fakeRadius(address, rest[0], rest[1], rest[2])
+		f, err = fakeRadius(address, rest[0], rest[1], rest[2], len(rest) > 3)
 	case "ldap":
-		f, err = serveTCP(address, nil, func(c net.Conn) { ldapEntry(c, rest[0]) })
+		f, err = serveTCP(address, config, func(c net.Conn) { ldapEntry(c, rest[0]) })
+	case "ftp":
+		files := &ftpServer{rest[0], path.Join("/", rest[len(rest)-1]), ts.ReadFile(rest[1]), w.netns, said}
+		f, err = serveTCP(address, nil, files.serve)
 	case "smtp":
 		f, err = serveTCP(address, nil, func(c net.Conn) { believeMail(c, filepath.Join(w.dir, "mails")) })
 	default:
@@ -72,6 +85,32 @@ func fakeServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Check(err)
 	w.fakes[address] = f
+}
+
+// tlsOf takes the layer off a kind; the configuration is nil without one.
+func tlsOf(kind, work string) (string, *tls.Config, error) {
+	if plain, ok := strings.CutPrefix(kind, "tls-"); ok {
+		config, err := trusted(work)
+		return plain, config, err
+	}
+	if plain, ok := strings.CutPrefix(kind, "strange-"); ok {
+		cert, err := selfSigned()
+		return plain, &tls.Config{Certificates: []tls.Certificate{cert}}, err
+	}
+	return kind, nil, nil
+}
+
+// record is where what clients say is kept.
+type record struct{ file, address string }
+
+// line adds one. A scenario that cannot keep it finds out by what is missing.
+func (r *record) line(text string) {
+	f, err := os.OpenFile(r.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "%s %s\n", r.address, strings.TrimRight(text, "\r"))
 }
 
 // serveTCP has each connection served until it is done.
@@ -99,44 +138,47 @@ func serveTCP(address string, config *tls.Config, serve func(net.Conn)) (*fake, 
 	return &fake{close: func() { l.Close() }}, nil
 }
 
-func fakeLines(address, script string, secure bool, work string) (*fake, error) {
-	var config *tls.Config
-	if secure {
-		var err error
-		if config, err = trusted(work); err != nil {
-			return nil, err
+// answersOf reads a conversation: the greeting is the answer to nothing.
+func answersOf(script string) [][2]string {
+	answers := [][2]string{{}}
+	for line := range strings.Lines(script) {
+		part, answer, ok := strings.Cut(strings.TrimSpace(line), " > ")
+		if ok {
+			answers = append(answers, [2]string{strings.ToLower(part), answer})
+		} else if greeting, ok := strings.CutPrefix(part, "< "); ok {
+			answers[0][1] = greeting
 		}
 	}
-	return serveTCP(address, config, func(c net.Conn) {
-		greeting, answers := "", [][2]string{}
-		for line := range strings.Lines(script) {
-			part, answer, ok := strings.Cut(strings.TrimSpace(line), " > ")
-			if ok {
-				answers = append(answers, [2]string{strings.ToLower(part), answer})
-			} else if g, ok := strings.CutPrefix(part, "< "); ok {
-				greeting = g
-			}
-		}
-		if !say(c, greeting, "") {
-			return
-		}
-		in := bufio.NewScanner(c)
-		for in.Scan() {
-			for _, a := range answers {
-				if !strings.Contains(strings.ToLower(in.Text()), a[0]) {
-					continue
-				}
-				if !say(c, a[1], strings.SplitN(in.Text(), " ", 2)[0]) {
-					return
-				}
-				break
-			}
-		}
-	})
+	return answers
 }
+
+func converse(c net.Conn, answers [][2]string, said *record) {
+	if !say(c, answers[0][1], "") {
+		return
+	}
+	for in := bufio.NewScanner(c); in.Scan(); {
+		said.line(in.Text())
+		for _, a := range answers[1:] {
+			if !strings.Contains(strings.ToLower(in.Text()), a[0]) {
+				continue
+			}
+			if !say(c, a[1], strings.SplitN(in.Text(), " ", 2)[0]) {
+				return
+			}
+			break
+		}
+	}
+}
+
+// lateness is that of answers that come late.
+const lateness = 3 * time.Second
 
 // say writes lines, and says whether more are to come.
 func say(c net.Conn, text, tag string) bool {
+	text, late := strings.CutPrefix(text, "~")
+	if late {
+		time.Sleep(lateness)
+	}
 	text, last := strings.CutSuffix(text, "!")
 	if text != "" {
 		text = strings.ReplaceAll(strings.ReplaceAll(text, "@", tag), `\n`, "\r\n") + "\r\n"
@@ -165,7 +207,7 @@ func trusted(work string) (*tls.Config, error) {
 		DNSNames: []string{certificateName}, IsCA: true, BasicConstraintsValid: true,
 	}
 	for last := byte(11); last < 20; last++ {
-		template.IPAddresses = append(template.IPAddresses, net.IPv4(10, 1, 0, last))
+		template.IPAddresses = append(template.IPAddresses, net.IPv4(10, 1, 0, last), net.ParseIP(fmt.Sprintf("2001:db8::%d", last)))
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -198,133 +240,4 @@ func fakeWeb(address, page, work string) (*fake, error) {
 		}
 		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(text), text)
 	})
-}
-
-// fakeDatagrams answers all datagrams with themselves, or as a SIP server with a status.
-func fakeDatagrams(address, status string) (*fake, error) {
-	p, err := net.ListenPacket("udp", address)
-	if err != nil {
-		return nil, err
-	}
-	go func() { // ends with close
-		for buffer := make([]byte, 4096); ; {
-			n, from, err := p.ReadFrom(buffer)
-			if err != nil {
-				return
-			}
-			answer := string(buffer[:n])
-			if status != "" {
-				head := "SIP/2.0 " + status + " OK\r\n"
-				for line := range strings.Lines(answer) {
-					switch name, _, _ := strings.Cut(line, ":"); strings.ToLower(name) {
-					case "via", "from", "to", "call-id", "cseq":
-						head += line
-					}
-				}
-				answer = head + "Content-Length: 0\r\n\r\n"
-			}
-			_, _ = p.WriteTo([]byte(answer), from)
-		}
-	}()
-	return &fake{close: func() { p.Close() }}, nil
-}
-
-func fakeDNS(address, name, ip string) (*fake, error) {
-	p, err := net.ListenPacket("udp", address)
-	if err != nil {
-		return nil, err
-	}
-	s := &dns.Server{PacketConn: p, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		m := new(dns.Msg).SetReply(q)
-		if strings.EqualFold(q.Question[0].Name, name+".") && q.Question[0].Qtype == dns.TypeA {
-			m.Answer = append(m.Answer, &dns.A{
-				Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}, A: net.ParseIP(ip).To4(),
-			})
-		} else {
-			m.Rcode = dns.RcodeNameError
-		}
-		_ = w.WriteMsg(m)
-	})}
-	go func() { _ = s.ActivateAndServe() }() // ends with close
-	return &fake{close: func() { p.Close() }}, nil
-}
-
-func fakeRadius(address, secret, user, password string) (*fake, error) {
-	p, err := net.ListenPacket("udp", address)
-	if err != nil {
-		return nil, err
-	}
-	s := &radius.PacketServer{
-		SecretSource: radius.StaticSecretSource([]byte(secret)),
-		Handler: radius.HandlerFunc(func(w radius.ResponseWriter, r *radius.Request) {
-			code := radius.CodeAccessReject
-			if rfc2865.UserName_GetString(r.Packet) == user && rfc2865.UserPassword_GetString(r.Packet) == password {
-				code = radius.CodeAccessAccept
-			}
-			_ = w.Write(r.Response(code))
-		}),
-	}
-	go func() { _ = s.Serve(p) }() // ends with close
-	return &fake{close: func() { p.Close() }}, nil
-}
-
-// ldapEntry answers each message of an LDAP client: a bind succeeds, a search finds one entry without
-// attributes. Messages and names are short, so that every length is one byte (X.690, 8.1.3.4).
-func ldapEntry(c net.Conn, dn string) {
-	done := func(id, tag byte) []byte {
-		return []byte{0x30, 12, 0x02, 1, id, tag, 7, 0x0a, 1, 0, 0x04, 0, 0x04, 0}
-	}
-	for head := make([]byte, 2); ; {
-		if _, err := io.ReadFull(c, head); err != nil || head[1] > 127 {
-			return
-		}
-		message := make([]byte, head[1])
-		if _, err := io.ReadFull(c, message); err != nil || len(message) < 4 {
-			return
-		}
-		id := message[2]
-		var answer []byte
-		switch message[3] {
-		case 0x60: // bind
-			answer = done(id, 0x61)
-		case 0x63: // search
-			n := byte(len(dn))
-			answer = append([]byte{0x30, n + 9, 0x02, 1, id, 0x64, n + 4, 0x04, n}, dn...)
-			answer = append(answer, 0x30, 0)
-			answer = append(answer, done(id, 0x65)...)
-		default: // unbind
-			return
-		}
-		if _, err := c.Write(answer); err != nil {
-			return
-		}
-	}
-}
-
-// believeMail is an SMTP server that believes everything.
-func believeMail(c net.Conn, file string) {
-	out, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil || !say(c, "220 sink", "") {
-		return
-	}
-	defer out.Close()
-	inside := false
-	for in := bufio.NewScanner(c); in.Scan(); {
-		fmt.Fprintln(out, in.Text())
-		word, _, _ := strings.Cut(strings.ToUpper(in.Text()), " ")
-		answer := "250 yes"
-		switch {
-		case inside && in.Text() == ".":
-			inside = false
-		case inside:
-			continue
-		case word == "DATA":
-			inside, answer = true, "354 go on"
-		case word == "QUIT":
-			answer = "221 bye!"
-		}
-		if !say(c, answer, "") {
-			return
-		}
-	}
 }

@@ -124,6 +124,12 @@ func (a *app) configtest() int {
 		return exitConfig
 	}
 	report := cli.ConfigReport{Config: cfg, Errors: bad, Dump: dump, Secrets: secrets, Migrate: differences}
+	if differences && cfg != nil {
+		if report.Source, err = os.ReadFile(cfg.File); err != nil {
+			a.complain("%v", err)
+			return exitConfig
+		}
+	}
 	if machine {
 		err = report.JSON(a.out)
 	} else {
