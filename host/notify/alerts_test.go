@@ -289,11 +289,33 @@ func TestAStormComesInFewMails(t *testing.T) {
 		a.Take(storm(1000))
 		time.Sleep(gatherFor / 2)
 		a.Take(storm(1000))
-		time.Sleep(gatherFor / 2)
+		time.Sleep(5 * gatherFor)
 		synctest.Wait()
 		mails := p.took()
 		if len(mails) != 4 || !strings.HasSuffix(mails[0], "of 500, 0 lost") || !strings.HasSuffix(mails[3], "of 500, 0 lost") {
 			t.Errorf("%d mails:\n%s", len(mails), strings.Join(mails, "\n"))
+		}
+		a.Close(t.Context())
+	})
+}
+
+// What comes just as fast as mail goes out does not wait in a crowd, and is one nevertheless.
+func TestAStreamComesInFewMails(t *testing.T) {
+	inBubble(t, settings(section()), func(t *testing.T, a *Alerts, p *post, _ *bytes.Buffer) {
+		a.gather = gatherFor
+		const pace = 15 * time.Millisecond
+		a.compose = func(m Mailing, batch []Alert, lost int) delivery {
+			send := p.compose(m, batch, lost)
+			return func(ctx context.Context) error { time.Sleep(pace); return send(ctx) }
+		}
+		for range 1000 {
+			a.Take([]state.Transition{change(state.Deleted, one)})
+			time.Sleep(pace)
+		}
+		time.Sleep(2 * gatherFor)
+		synctest.Wait()
+		if n := len(p.took()); n > 2*alertsSingly {
+			t.Errorf("%d mails of 1000 alerts", n)
 		}
 		a.Close(t.Context())
 	})

@@ -73,12 +73,13 @@ func (o *outbox) idle() bool {
 	return !o.busy
 }
 
-// next takes what goes out next, and how much was dropped before it; nothing ends the drain.
-func (o *outbox) next() ([]Alert, int) {
+// next takes what goes out next, and how much was dropped before it; nothing ends the drain. In a stream, all that
+// waits goes out together.
+func (o *outbox) next(stream bool) ([]Alert, int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := min(len(o.waiting), 1)
-	if o.together && len(o.waiting) > alertsSingly {
+	if o.together && (stream || len(o.waiting) > alertsSingly) {
 		n = min(len(o.waiting), alertsAtOnce)
 	}
 	batch, lost := o.waiting[:n:n], o.lost
@@ -88,12 +89,15 @@ func (o *outbox) next() ([]Alert, int) {
 }
 
 func (o *outbox) drain() {
-	select {
-	case <-time.After(o.gather):
-	case <-o.hurry:
-	}
-	for {
-		batch, lost := o.next()
+	for sent := 0; ; sent++ {
+		stream := sent >= alertsSingly // they come as fast as they go
+		if sent == 0 || stream {
+			select {
+			case <-time.After(o.gather):
+			case <-o.hurry:
+			}
+		}
+		batch, lost := o.next(stream)
 		if lost > 0 {
 			o.log.Error(o.name+": alerts dropped: too many waited", "alerts", lost)
 		}
