@@ -84,7 +84,7 @@ func TestExim(t *testing.T) {
 	a := NewAlerts("web.cf", settings(to), log)
 	a.Take([]state.Transition{change(state.Deleted, one)})
 	a.Close(t.Context())
-	until(t, "the mail", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.mails) > 0 })
+	until(t, "the mail", func() bool { return s.count() > 0 })
 	if got := s.transcript(); !strings.Contains(got, "RCPT TO:<ops@example.com> | RCPT TO:<boss@example.com> | DATA") {
 		t.Errorf("%s\n%s", got, logged())
 	}
@@ -108,7 +108,7 @@ func TestRecipientsDoNotWaitForOneAnother(t *testing.T) {
 	a := NewAlerts("web.cf", settings(to), log)
 	a.gather = 0
 	mails := func(n int) func() bool {
-		return func() bool { s.mu.Lock(); defer s.mu.Unlock(); return len(s.mails) >= n }
+		return func() bool { return s.count() >= n }
 	}
 	a.Take([]state.Transition{change(state.Deleted, one)})
 	until(t, "the first mail", mails(1))
@@ -133,8 +133,8 @@ func TestRecipientsDoNotWaitForOneAnother(t *testing.T) {
 			t.Errorf("%s: %d times", mail, n)
 		}
 	}
-	if len(s.mails) != 4 || strings.Contains(logged(), "ERROR") {
-		t.Errorf("%d mails; log:\n%s", len(s.mails), logged())
+	if s.count() != 4 || strings.Contains(logged(), "ERROR") {
+		t.Errorf("%d mails; log:\n%s", s.count(), logged())
 	}
 }
 
@@ -150,8 +150,8 @@ func TestSomeRecipientsAreRefused(t *testing.T) {
 	if got := logged(); strings.Count(got, "emailalert: [Shop] ") != 2 || strings.Count(got, "ERROR") != 1 || !strings.Contains(got, "two@example.com refused: 550 unknown") {
 		t.Errorf("log:\n%s", got)
 	}
-	if len(s.mails) != 2 {
-		t.Errorf("%d mails", len(s.mails))
+	if s.count() != 2 {
+		t.Errorf("%d mails", s.count())
 	}
 }
 
@@ -179,8 +179,8 @@ func TestSMTPHangsAnywhere(t *testing.T) {
 					t.Errorf("it took %s", took)
 				}
 				if phase == "STARTTLS" && how == "hang" {
-					if err := e.send(t.Context()); err != nil || len(s.mails) != 1 {
-						t.Errorf("without TLS: %v, %d mails", err, len(s.mails))
+					if err := e.send(t.Context()); err != nil || s.count() != 1 {
+						t.Errorf("without TLS: %v, %d mails", err, s.count())
 					}
 				}
 			})
@@ -212,8 +212,8 @@ func TestSMTPThatDoesNotSay(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	if err := e.send(t.Context()); !errors.Is(err, errFinal) || len(s.mails) != maxUnsure {
-		t.Errorf("%v, %d mails", err, len(s.mails))
+	if err := e.send(t.Context()); !errors.Is(err, errFinal) || s.count() != maxUnsure {
+		t.Errorf("%v, %d mails", err, s.count())
 	}
 }
 

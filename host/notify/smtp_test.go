@@ -118,6 +118,13 @@ func (s *sink) answer(command, usual string) string {
 	return usual
 }
 
+// count is how many mails came.
+func (s *sink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.mails)
+}
+
 // transcript is the commands that came, on one line.
 func (s *sink) transcript() string {
 	s.mu.Lock()
@@ -177,8 +184,8 @@ func TestSMTPRefusals(t *testing.T) {
 			if err != nil && (errors.Is(err, errFinal) != (c.kind == errFinal) || errors.Is(err, errPartly) != (c.kind == errPartly) || !strings.Contains(err.Error(), c.reason) || strings.Contains(err.Error(), "\x1b")) {
 				t.Errorf("%v, want %q, %v", err, c.reason, c.kind)
 			}
-			if len(s.mails) != c.mails || len(e.to) != c.left {
-				t.Errorf("%d mails, %d recipients left; %s", len(s.mails), len(e.to), s.transcript())
+			if s.count() != c.mails || len(e.to) != c.left {
+				t.Errorf("%d mails, %d recipients left; %s", s.count(), len(e.to), s.transcript())
 			}
 		})
 	}
