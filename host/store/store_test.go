@@ -133,6 +133,7 @@ func TestWriterTriesAgain(t *testing.T) {
 		want := state.Memory{FallbackStarted: []state.StartedCommand{{Service: lvs.ServiceMark(5, lvs.IPv4)}}}
 		w.Remember(want)
 		time.Sleep(10 * time.Minute)
+		synctest.Wait()
 		if failed != 1 {
 			t.Errorf("one reason was told %d times", failed)
 		}
