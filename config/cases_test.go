@@ -36,7 +36,7 @@ func runCase(t *testing.T, path string) {
 	for _, f := range archive.Files {
 		want[f.Name] = string(f.Data)
 	}
-	input := strings.NewReplacer("<BOM>", "\ufeff", "<CR>", "\r", "<NOEOL>\n", "", "<FF>", "\xff").Replace(want["input"])
+	input := strings.NewReplacer("<BOM>", "\ufeff", "<CR>", "\r", "<NOEOL>\n", "", "<FF>", "\xff", "<ESC>", "\x1b").Replace(want["input"])
 	c, err := fakeLoader().Parse(t.Context(), "web.cf", []byte(input))
 	got := map[string]string{}
 	var all *Errors

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 )
 
@@ -36,7 +37,7 @@ func lex(r *report, file string, data []byte) []statement {
 		if tag, ok := hereTag(s); ok {
 			n, found := hereBody(lines[i+1:], tag)
 			if !found {
-				r.refuse(s.at, s.name, s.text, `a line that says "`+tag+`" and nothing else, further down`)
+				r.refuse(s.at, s.name, s.text, "a line that says "+strconv.Quote(tag)+" and nothing else, further down")
 			}
 			s.bodyPos = Pos{File: file, Line: i + 2, Col: 1}
 			for _, l := range lines[i+1 : i+1+n] {
@@ -103,7 +104,8 @@ func cutComment(text string) string {
 		case '#':
 			blank := i == 0 || strings.IndexByte(blanks, text[i-1]) >= 0
 			if i > last || quotes == 0 || (quotes%2 == 0 && blank) {
-				return strings.TrimRight(text[:i], blanks)
+				// Without its quotes the comment may leave another one before it.
+				return cutComment(strings.TrimRight(text[:i], blanks))
 			}
 		}
 	}

@@ -262,7 +262,7 @@ func rangeMeant(host string) string {
 	if _, err := netip.ParseAddr(last); err != nil {
 		return ""
 	}
-	return ` (did you mean the range "` + first + "->" + last + `"?)`
+	return " (did you mean the range " + strconv.Quote(first+"->"+last) + "?)"
 }
 
 // readPort checks what follows the host. ADDRESS::PORT, which the example
