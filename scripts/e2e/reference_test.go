@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ldirectord/ldirectord/scripts/servers"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,7 @@ type world struct {
 	netns   int      // descriptor
 	farm    *farm
 	fakes   map[string]*fake
+	servers map[string]*servers.Running
 	running []*exec.Cmd // programs in the foreground
 	seen    int         // the last process of a daemon
 }
@@ -82,6 +84,7 @@ func compare(t *testing.T, folder string) {
 			"web":     inBoth(web),
 			"address": inBoth(address),
 			"fake":    inBoth(fakeServer),
+			"server":  inBoth(realServer),
 			"sh":      inBoth(shell),
 			"run":     run,
 			"words":   words,
@@ -108,6 +111,7 @@ func setUpWorlds(env *testscript.Env, bin string) error {
 			return err
 		}
 		w.farm, w.fakes = &farm{servers: map[string]*server{}}, map[string]*fake{}
+		w.servers = map[string]*servers.Running{}
 		env.Defer(w.close)
 		w.config = filepath.Join(env.WorkDir, w.name+"-"+story+".cf")
 		w.dir = filepath.Join(env.WorkDir, "of-"+w.name)
@@ -139,13 +143,13 @@ func (w *world) enterNew() error {
 }
 
 // fill puts what is the world's own in the place of $WORK, the scenario's directory, $WORLD, the
-// world's, and $CONFIG, the file of its configuration.
+// world's, $CONFIG, the file of its configuration, and $PROGRAM.
 func (w *world) fill(text, work string) string {
-	return strings.NewReplacer("$WORK", work, "$WORLD", w.dir, "$CONFIG", w.config).Replace(text)
+	return strings.NewReplacer("$WORK", work, "$WORLD", w.dir, "$CONFIG", w.config, "$PROGRAM", w.program).Replace(text)
 }
 
 // furnish gives the world its configuration and copies of the scenario's files below world/, as
-// programs. Two of them are seen by the programs of the world under names of the system: hosts and sendmail.
+// programs. Some of them are seen by the programs of the world under names of the system.
 func (w *world) furnish(work string) error {
 	if text, err := os.ReadFile(filepath.Join(work, "config")); err == nil {
 		if err := os.WriteFile(w.config, []byte(w.fill(string(text), work)), 0o600); err != nil {
@@ -160,6 +164,11 @@ func (w *world) furnish(work string) error {
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		return err
 	}
+	hidden := map[string]string{
+		"hosts":            "/etc/hosts",
+		"sendmail":         "/usr/sbin/sendmail",
+		"INET_is_INET6.pm": "/usr/share/perl5/Net/INET6Glue/INET_is_INET6.pm", // the reference: http over IPv6
+	}
 	files, err := filepath.Glob(filepath.Join(work, "world", "*"))
 	if err != nil {
 		return err
@@ -173,8 +182,8 @@ func (w *world) furnish(work string) error {
 		if err := os.WriteFile(to, []byte(w.fill(string(text), work)), 0o755); err != nil {
 			return err
 		}
-		if hidden := map[string]string{"hosts": "/etc/hosts", "sendmail": "/usr/sbin/sendmail"}[filepath.Base(path)]; hidden != "" {
-			w.binds = append(w.binds, to, hidden)
+		if name := hidden[filepath.Base(path)]; name != "" {
+			w.binds = append(w.binds, to, name)
 		}
 	}
 	return nil
