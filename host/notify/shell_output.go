@@ -52,16 +52,18 @@ type output struct {
 	from *os.File
 	done chan struct{} // closed when nobody can
 
-	mu   sync.Mutex // guards tail
+	mu   sync.Mutex // guards tail, and from against being closed while it is handed over
 	tail tail
 }
 
 func listen(from *os.File) *output {
 	o := &output{from: from, done: make(chan struct{})}
 	go func() { // ends with the last writer, or with the process
-		defer close(o.done)
 		_, _ = io.Copy(o, from)
+		o.mu.Lock()
+		defer o.mu.Unlock()
 		from.Close()
+		close(o.done)
 	}()
 	return o
 }
@@ -100,6 +102,8 @@ func (o *output) ended() bool {
 
 // handOver has somebody else read on: we end, and who writes into a pipe that nobody reads is killed.
 func (o *output) handOver() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.ended() {
 		return
 	}
