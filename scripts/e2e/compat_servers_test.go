@@ -14,9 +14,9 @@ import (
 // realServer (server KIND ADDRESS...) starts a real server in each world; server stop ADDRESS ends it, freeze and
 // thaw have it stop where it is, and go on. All its addresses have one port; the first one is its name.
 //
-//	mariadb, postgres       with TLS; servers.MariaDB and servers.Postgres say what is in them
-//	mariadb-bare, postgres-bare  without TLS
+//	mariadb, postgres  as servers.MariaDB and servers.Postgres say, with TLS; KIND-bare without it
 //
+// One that was stopped comes back with what it had.
 // There is no network in a guest: scripts/test unpacks the packages before.
 func realServer(ts *testscript.TestScript, neg bool, args []string) {
 	w := *ts.Value("world").(**world)
@@ -45,15 +45,15 @@ func realServer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		hosts, port = append(hosts, at.Addr()), at.Port()
 	}
-	make := servers.MariaDB
+	define := servers.MariaDB
 	switch base, _ := strings.CutSuffix(kind, "-bare"); base {
 	case "mariadb":
 	case "postgres":
-		make = servers.Postgres
+		define = servers.Postgres
 	default:
 		ts.Fatalf("server %s %s: no such kind, or it does not run", kind, name)
 	}
-	s, err := make(!strings.HasSuffix(kind, "-bare"), port, hosts...)
+	s, err := define(!strings.HasSuffix(kind, "-bare"), port, hosts...)
 	ts.Check(err)
 	dir := filepath.Join(w.dir, "server "+name)
 	ts.Check(os.MkdirAll(dir, 0o755))

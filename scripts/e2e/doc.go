@@ -5,7 +5,7 @@
 // runs it where that is.
 //
 // The scenarios in testdata/reference are for two programs, the Perl ldirectord and ours: each command happens to
-// both, and what comes of it has to be the same. See run, words, launch, signalBoth, end, shell and fakeServer for
+// both, and what comes of it has to be the same. See run, words, launch, signalBoth, end, shell, fakeServer and realServer for
 // what can happen, same and alike for what is compared, differs for what may differ, and world.furnish for the
 // files below world/.
 package e2e
