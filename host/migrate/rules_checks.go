@@ -26,17 +26,12 @@ func scriptRules() []rule {
 		{name: "command-arguments", find: services(commandArguments),
 			was: "a checkcommand with blanks was the name of one file",
 			now: "blanks separate arguments"},
-		{name: "command-path", find: services(func(_ *config.Config, s *config.Service) []spot {
-			command, _, _ := strings.Cut(s.CheckCommand, " ")
-			return when((s.CheckType == config.External || s.CheckType == config.ExternalPerl) && !strings.Contains(command, "/"), s, "checkcommand")
-		}),
-			was: "a checkcommand that is no path was down", now: "it is looked for in PATH"},
 		{name: "script-signal", find: external,
 			was: "a command that a signal ended was up", now: "down"},
 		{name: "script-start", find: both,
 			was: "a script that cannot be started was down", now: "Unknown: nobody is moved, and the log says so"},
 		{name: "script-timeout", find: external,
-			was: "at the timeout a command was left running", now: "it is ended, with all that it started"},
+			was: "at the timeout a command was ended, and what it had started was left running", now: "all of it is ended"},
 		{name: "script-environment", find: both,
 			was: "scripts had the environment of the daemon",
 			now: "PATH, HOME, USER, LOGNAME, SHELL, LANG=C and LDIRECTORD_... alone"},
@@ -216,7 +211,7 @@ func mailRules() []rule {
 		{name: "imap-port", find: services(imapPort),
 			was: "port 143 (imap) or 993 (imaps) was asked, whatever the real server's",
 			now: "the real server's port is"},
-		{name: "ipv4-alone", find: sixOnly("imap", "imaps", "pop", "pops"),
+		{name: "ipv4-alone", find: sixOnly("imap", "pop"),
 			was: "this check could not speak IPv6: always down", now: "it can"},
 		{name: "radius-ipv6", find: sixOnly("radius"),
 			was: "the first check of an IPv6 address ended the daemon", now: "it is a check"},

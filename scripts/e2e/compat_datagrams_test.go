@@ -12,8 +12,8 @@ import (
 	"layeh.com/radius/rfc2869"
 )
 
-// fakeDatagrams answers all datagrams.
-func fakeDatagrams(address string, answers func(packet string) []string) (*fake, error) {
+// fakeDatagrams answers all datagrams; from is the client's address.
+func fakeDatagrams(address string, answers func(packet, from string) []string) (*fake, error) {
 	p, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func fakeDatagrams(address string, answers func(packet string) []string) (*fake,
 			if err != nil {
 				return
 			}
-			for _, answer := range answers(string(buffer[:n])) {
+			for _, answer := range answers(string(buffer[:n]), from.String()) {
 				_, _ = p.WriteTo([]byte(answer), from)
 			}
 		}
@@ -33,7 +33,7 @@ func fakeDatagrams(address string, answers func(packet string) []string) (*fake,
 }
 
 // sipAnswers are answers with these statuses to a request (RFC 3261, 8.2.6.2). One of 401 has a challenge, and
-// a request with credentials gets 200, whatever they are.
+// a request with credentials gets 200, whatever they are. One of "stray" is 200 to another request.
 func sipAnswers(request string, statuses []string, said *record) []string {
 	head, login := "", false
 	for line := range strings.Lines(request) {
@@ -48,7 +48,10 @@ func sipAnswers(request string, statuses []string, said *record) []string {
 	var answers []string
 	for _, status := range statuses {
 		challenge := ""
+		head := head
 		switch {
+		case status == "stray":
+			status, head = "200", strings.NewReplacer("Call-ID: ", "Call-ID: x", "CSeq: ", "CSeq: 9").Replace(head)
 		case status == "401" && login:
 			status = "200"
 		case status == "401":
@@ -57,6 +60,18 @@ func sipAnswers(request string, statuses []string, said *record) []string {
 		answers = append(answers, "SIP/2.0 "+status+" OK\r\n"+head+challenge+"Content-Length: 0\r\n\r\n")
 	}
 	return answers
+}
+
+// lossy loses the first packet of each client.
+func lossy(answers func(packet string) []string) func(packet, from string) []string {
+	known := map[string]bool{}
+	return func(packet, from string) []string {
+		if !known[from] {
+			known[from] = true
+			return nil
+		}
+		return answers(packet)
+	}
 }
 
 // sipStream answers the requests of a connection.

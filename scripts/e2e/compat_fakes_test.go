@@ -34,7 +34,7 @@ type fake struct{ close func() }
 //	                         ~ at the beginning comes 3 seconds late
 //	https FILE               the file, whatever the path is; "refused" unless the Host is that of the certificate
 //	echo                     over udp, every datagram
-//	sip, sip-tcp STATUS...   over udp or tcp, these answers to everything
+//	sip, sip-tcp STATUS...   over udp or tcp, these answers to everything; sip-lossy loses each client's first packet
 //	dns, dns-tcp FILE        over udp or tcp, the records of a zone, "NAME. TTL IN TYPE DATA" in each line
 //	radius SECRET USER PASS [signed]  over udp, one user; signed has no answer for requests that are not
 //	ldap DN                  one entry
@@ -64,9 +64,11 @@ func fakeServer(ts *testscript.TestScript, neg bool, args []string) {
 	case "https":
 		f, err = fakeWeb(address, ts.ReadFile(rest[0]), ts.Getenv("WORK"))
 	case "echo":
-		f, err = fakeDatagrams(address, func(packet string) []string { return []string{packet} })
+		f, err = fakeDatagrams(address, func(packet, _ string) []string { return []string{packet} })
 	case "sip":
-		f, err = fakeDatagrams(address, func(packet string) []string { return sipAnswers(packet, rest, said) })
+		f, err = fakeDatagrams(address, func(packet, _ string) []string { return sipAnswers(packet, rest, said) })
+	case "sip-lossy":
+		f, err = fakeDatagrams(address, lossy(func(packet string) []string { return sipAnswers(packet, rest, said) }))
 	case "sip-tcp":
 		f, err = serveTCP(address, nil, func(c net.Conn) { sipStream(c, rest, said) })
 	case "dns", "dns-tcp":
