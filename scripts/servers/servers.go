@@ -20,9 +20,9 @@ import (
 	"time"
 )
 
-// startup is how long a server may take until it listens. In a user-mode kernel, where others run as well,
-// it may be long.
-const startup = time.Minute
+// startup is how long a server may take until it listens. Making a database takes more than a minute in a user-mode
+// kernel where others do so, too; one that fails ends before.
+const startup = 4 * time.Minute
 
 // Server is one to run.
 type Server struct {
