@@ -124,7 +124,9 @@ func serveTCP(address string, config *tls.Config, serve func(net.Conn)) (*fake, 
 	if config != nil {
 		l = tls.NewListener(l, config)
 	}
+	done := make(chan struct{})
 	go func() { // ends with close
+		defer close(done)
 		for {
 			c, err := l.Accept()
 			if err != nil {
@@ -137,7 +139,11 @@ func serveTCP(address string, config *tls.Config, serve func(net.Conn)) (*fake, 
 			}()
 		}
 	}()
-	return &fake{close: func() { l.Close() }}, nil
+	stop := func() {
+		l.Close()
+		<-done // or else the address would still be taken
+	}
+	return &fake{close: stop}, nil
 }
 
 // answersOf reads a conversation: the greeting is the answer to nothing.
