@@ -133,6 +133,7 @@ func (e *Engine) Reload(ctx context.Context, cfg *config.Config) error {
 func (e *Engine) SetMaintenance(ctx context.Context, m state.Maintenance) error {
 	return e.ask(ctx, func(l *loop, reply func(error)) {
 		l.emit(l.state.SetMaintenance(m, time.Now()))
+		l.stale() // a reason alone is no transition
 		reply(nil)
 	})
 }

@@ -558,6 +558,13 @@ func TestMaintenance(t *testing.T) {
 		w.say(one, sdk.Up())
 		w.say(two, sdk.Up())
 		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		if err := w.SetMaintenance(t.Context(), state.Maintenance{{Addr: one.Addr(), AnyPort: true}: "new disk"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := w.Snapshot().Services[0].Servers[0].Maintenance; got != "new disk" {
+			t.Errorf("reason %q after it changed", got)
+		}
 		if err := w.SetMaintenance(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}

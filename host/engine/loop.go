@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"log/slog"
 	"reflect"
 	"sync/atomic"
 	"time"
@@ -92,7 +94,11 @@ func (l *loop) run() {
 func (l *loop) observe(batch []state.Observation) {
 	var ts []state.Transition
 	var seen []state.Sighting
+	verbose := l.o.Log.Enabled(context.Background(), slog.LevelDebug)
 	for _, o := range batch {
+		if verbose { // -d (ldirectord(8))
+			l.o.Log.Debug("Checked", "check", o.Check, "status", o.Verdict.Status.String(), "code", o.Verdict.Code, "reason", o.Verdict.Reason)
+		}
 		if o.Verdict.Status == sdk.StatusUnknown {
 			l.engine.counts.faults.Add(1)
 		}
