@@ -111,9 +111,15 @@ func writePid(f *os.File) error {
 	return err
 }
 
-// Release gives the lock back, and removes the run directory with what is left in it.
+// Release gives the lock back, and removes the run directory with what is left in it. The directory
+// leaves its place first, in one step: a daemon that starts meanwhile makes its own there.
 func (l *Lock) Release() error {
-	return errors.Join(os.RemoveAll(l.paths.RunDir), l.file.Close())
+	gone := filepath.Join(filepath.Dir(l.paths.RunDir), fmt.Sprintf(".gone-%d-%s", os.Getpid(), l.paths.Instance))
+	err := os.Rename(l.paths.RunDir, gone)
+	if err == nil {
+		err = os.RemoveAll(gone)
+	}
+	return errors.Join(err, l.file.Close())
 }
 
 // Look finds out whether the instance runs. It needs no configuration file.

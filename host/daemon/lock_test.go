@@ -183,3 +183,61 @@ func TestPrepareTakesRightsAway(t *testing.T) {
 		t.Errorf("got %v, %v, want 0711", info.Mode(), err)
 	}
 }
+
+// A daemon that starts while another one leaves keeps all of its directory.
+func TestReleaseLeavesTheNextOneAlone(t *testing.T) {
+	p := testPaths(t)
+	first, err := Acquire(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// So much to remove that the next one is there before the end.
+	for i := range 2000 {
+		if err := os.WriteFile(filepath.Join(p.RunDir, strconv.Itoa(i)), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	released := make(chan error, 1)
+	go func() { released <- first.Release() }() // waited for below
+	var second *Lock
+	for second == nil {
+		second, _ = Acquire(p)
+	}
+	mark := filepath.Join(p.RunDir, "mark")
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		t.Error(err)
+	}
+	if err := <-released; err != nil {
+		t.Error(err)
+	}
+	if !exists(mark) || !held(p.Lock) {
+		t.Error("what the second one had is gone")
+	}
+	if err := second.Release(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(p.RunDir)); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestRemoveStale(t *testing.T) {
+	p := testPaths(t)
+	if err := os.WriteFile(p.PidFile, []byte("999999999\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := Acquire(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running ErrRunning
+	if err := RemoveStale(p); !errors.As(err, &running) || !exists(p.PidFile) {
+		t.Errorf("while one runs: %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := RemoveStale(p); err != nil || exists(p.PidFile) || Look(p).Presence != Stopped {
+		t.Errorf("%v, %+v", err, Look(p))
+	}
+}

@@ -22,7 +22,7 @@ type Paths struct {
 // XDG_RUNTIME_DIR and XDG_STATE_HOME (or private directories in /tmp), so that a
 // dry run needs no privileges.
 func PathsOf(instance string) Paths {
-	run, state, pid := "/run/ldirectord", "/var/lib/ldirectord", "/var/run"
+	run, state, pid := "/run/ldirectord", "/var/lib/ldirectord", systemPids
 	if uid := os.Getuid(); uid != 0 {
 		run = userDir("XDG_RUNTIME_DIR", uid)
 		state = userDir("XDG_STATE_HOME", uid)
@@ -30,7 +30,7 @@ func PathsOf(instance string) Paths {
 	}
 	p := Paths{
 		Instance: instance,
-		PidFile:  filepath.Join(pid, "ldirectord."+instance+".pid"),
+		PidFile:  pidFile(pid, instance),
 		RunDir:   filepath.Join(run, instance),
 		State:    filepath.Join(state, instance+".state"),
 	}
@@ -38,6 +38,10 @@ func PathsOf(instance string) Paths {
 	p.Lock = filepath.Join(p.RunDir, "lock")
 	p.Plugins = filepath.Join(p.RunDir, "plugins")
 	return p
+}
+
+func pidFile(dir, instance string) string {
+	return filepath.Join(dir, "ldirectord."+instance+".pid")
 }
 
 func userDir(variable string, uid int) string {
