@@ -18,9 +18,12 @@ import (
 // a time and in order.
 type FallbackCommands struct{ shells *shells }
 
-// NewFallbackCommands makes the sink. Close it to wait for its last command.
-func NewFallbackCommands(log *slog.Logger) *FallbackCommands {
-	return &FallbackCommands{shells: newShells("fallbackcommand", log)}
+// NewFallbackCommands makes the sink. Close it to wait for its last command. In a dry run commands are logged and
+// not run.
+func NewFallbackCommands(log *slog.Logger, dryRun bool) *FallbackCommands {
+	f := &FallbackCommands{shells: newShells("fallbackcommand", log)}
+	f.shells.dryRun = dryRun
+	return f
 }
 
 // Take queues the commands of those transitions that have one. It never blocks.
@@ -58,9 +61,12 @@ func arguments(t state.Transition) []string {
 // "callback"), one at a time.
 type Callbacks struct{ shells *shells }
 
-// NewCallbacks makes a runner of callbacks. Close it to wait for the last one.
-func NewCallbacks(log *slog.Logger) *Callbacks {
-	return &Callbacks{shells: newShells("callback", log)}
+// NewCallbacks makes a runner of callbacks. Close it to wait for the last one. A dry run is that of
+// NewFallbackCommands.
+func NewCallbacks(log *slog.Logger, dryRun bool) *Callbacks {
+	c := &Callbacks{shells: newShells("callback", log)}
+	c.shells.dryRun = dryRun
+	return c
 }
 
 // Changed queues one run of command with the path of the configuration. It never blocks.

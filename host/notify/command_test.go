@@ -27,7 +27,7 @@ func TestOneFallbackCommandDelaysNoOther(t *testing.T) {
 	if err := syscall.Mkfifo(out, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := NewFallbackCommands(slog.New(slog.DiscardHandler))
+	f := NewFallbackCommands(slog.New(slog.DiscardHandler), false)
 	web := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80"))
 	other := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.2:80"))
 	f.Take([]state.Transition{
@@ -56,7 +56,7 @@ func TestOneFallbackCommandDelaysNoOther(t *testing.T) {
 
 func TestCallback(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "calls")
-	c := NewCallbacks(slog.New(slog.DiscardHandler))
+	c := NewCallbacks(slog.New(slog.DiscardHandler), false)
 	c.Changed("echo called >>"+out+"; echo", "/etc/a file.cf")
 	c.Changed("printf '%s\\n' >>"+out, "/etc/a file.cf")
 	c.Close(context.Background())
@@ -72,7 +72,7 @@ func TestFallbackCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)), false)
 	web := lvs.ServiceAt(lvs.TCP, netip.MustParseAddrPort("10.0.0.1:80"))
 	v6 := lvs.ServiceAt(lvs.UDP, netip.MustParseAddrPort("[2001:db8::1]:53"))
 	command := "WORD=a " + script + " 'two words'"
@@ -98,7 +98,7 @@ func TestFallbackCommands(t *testing.T) {
 
 func TestFallbackCommandIsEnded(t *testing.T) {
 	var log bytes.Buffer
-	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)), false)
 	f.shells.limit = 50 * time.Millisecond
 	f.Take([]state.Transition{{Change: state.FallbackStarted, Command: "trap '' TERM; while :; do read -r line </dev/zero; done; :"}})
 	f.Close(context.Background())
@@ -122,7 +122,7 @@ func TestCommandInTheBackground(t *testing.T) {
 	}
 	defer heard.Close()
 	var log bytes.Buffer
-	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)), false)
 	f.Take([]state.Transition{{
 		Change: state.FallbackStarted, Command: "{ read -r line <" + gate + "; echo talk; echo alive >" + out + "; } & :",
 	}})
@@ -147,7 +147,7 @@ func TestCommandInTheBackground(t *testing.T) {
 func TestAHangingStartDoesNotLoseItsStop(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "calls")
 	var log bytes.Buffer
-	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)))
+	f := NewFallbackCommands(slog.New(slog.NewTextHandler(&log, nil)), false)
 	command := "f() { echo $1 >>" + out + "; [ $1 = stop ] || while :; do sleep 60; done; }; f"
 	f.Take([]state.Transition{
 		{Change: state.FallbackStarted, Command: command}, {Change: state.FallbackStopped, Command: command},

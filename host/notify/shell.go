@@ -34,6 +34,7 @@ type shells struct {
 	directive string
 	log       *slog.Logger
 	limit     time.Duration
+	dryRun    bool // nothing is run
 	places    chan struct{}
 	running   sync.WaitGroup
 
@@ -54,6 +55,10 @@ func newShells(directive string, log *slog.Logger) *shells {
 
 // add queues an order. It never blocks.
 func (s *shells) add(key string, o order) {
+	if s.dryRun {
+		o.log.Info(s.directive+" not run: this is a dry run", "arguments", o.args)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	line, busy := s.waiting[key]

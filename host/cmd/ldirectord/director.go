@@ -84,7 +84,7 @@ func (d *director) begin(ctx context.Context, cfg *config.Config, background boo
 		return err
 	}
 	d.monitor = monitor.New(monitor.Options{Runner: d.kinds.runner, MaxInFlight: maxInFlight(), Log: d.log})
-	d.commands, d.callbacks = notify.NewFallbackCommands(d.log), notify.NewCallbacks(d.log)
+	d.commands, d.callbacks = notify.NewFallbackCommands(d.log, d.dryRun), notify.NewCallbacks(d.log, d.dryRun)
 	d.startAlerts(cfg)
 	remember := func(state.Memory) {}
 	if !d.dryRun {
