@@ -24,7 +24,7 @@ func (a *app) start() int {
 		return a.run()
 	}
 	if now := daemon.Look(a.paths()); now.Presence == daemon.Running {
-		fmt.Fprintf(a.out, "ldirectord for %s is already running with pid %d\n", a.shown(), now.Pid)
+		a.already(now)
 		return exitOK
 	}
 	if a.supervised() {
@@ -41,6 +41,14 @@ func (a *app) start() int {
 	default:
 		a.complain("%v", err)
 		return exitFailed
+	}
+}
+
+// already says that the instance runs.
+func (a *app) already(now daemon.Instance) {
+	fmt.Fprintf(a.out, "ldirectord for %s is already running with pid %d\n", a.shown(), now.Pid)
+	if now.Foreign {
+		a.complain("pid %d is another program, such as the Perl ldirectord: stop ends it, and start takes its table over", now.Pid)
 	}
 }
 
@@ -61,8 +69,20 @@ func (a *app) startArgs() []string {
 func (a *app) stop() int {
 	paths := a.paths()
 	now := daemon.Look(paths)
-	if now.Presence != daemon.Running {
+	switch now.Presence {
+	case daemon.Stopped:
+		if pid := daemon.OfRoot(paths.Instance); pid != 0 {
+			a.complain("it runs as root, with pid %d: only root can stop it", pid)
+			return exitFailed
+		}
+		a.hint()
 		return exitOK
+	case daemon.Stale:
+		if err := daemon.RemoveStale(paths); err != nil {
+			a.complain("pid file %s is stale: %v", paths.PidFile, err)
+		}
+		return exitOK
+	case daemon.Running:
 	}
 	if now.Pid < 1 {
 		a.complain("it holds its lock but does not say its pid: see who has %s open", paths.Lock)
@@ -104,7 +124,12 @@ func (a *app) reload() int {
 	paths := a.paths()
 	now := daemon.Look(paths)
 	if now.Presence != daemon.Running {
+		if pid := daemon.OfRoot(paths.Instance); pid != 0 {
+			a.complain("it runs as root, with pid %d: only root can tell it to reload", pid)
+			return exitFailed
+		}
 		fmt.Fprintf(a.err, "ldirectord for %s is not running\n", a.shown())
+		a.hint()
 		return exitFailed
 	}
 	if code := a.validate(); code != exitOK {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/ldirectord/ldirectord/config"
 	"github.com/ldirectord/ldirectord/host/cli"
 	"github.com/ldirectord/ldirectord/host/control"
 	"github.com/ldirectord/ldirectord/host/daemon"
@@ -27,20 +29,24 @@ func (a *app) status() int {
 	now := daemon.Look(paths)
 	switch {
 	case now.Presence == daemon.Stopped:
+		if pid := daemon.OfRoot(paths.Instance); pid != 0 {
+			a.runs(pid, " (as root, whom alone it tells more)")
+			return exitOK
+		}
 		a.stoppedStatus(machine, "stopped", 0)
 		return exitStopped
 	case now.Presence == daemon.Stale:
 		a.stoppedStatus(machine, "dead", now.Pid)
 		return exitFailed
 	case now.Foreign:
-		fmt.Fprintf(a.out, "ldirectord for %s is running with pid %d (another program: no details)\n", a.shown(), now.Pid)
+		a.runs(now.Pid, " (another program: no details)")
 		return exitOK
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), statusLimit)
 	defer cancel()
 	s, err := control.Dial(paths.Socket).Status(ctx)
 	if err != nil {
-		fmt.Fprintf(a.out, "ldirectord for %s is running with pid %d\n", a.shown(), now.Pid)
+		a.runs(now.Pid, "")
 		a.complain("%v", err)
 		return exitOK
 	}
@@ -48,7 +54,7 @@ func (a *app) status() int {
 		a.printJSON(s)
 		return exitOK
 	}
-	fmt.Fprintf(a.out, "ldirectord for %s is running with pid %d\n", a.shown(), now.Pid)
+	a.runs(now.Pid, "")
 	cli.Status(a.out, s, time.Now())
 	return exitOK
 }
@@ -58,11 +64,30 @@ func (a *app) stoppedStatus(machine bool, word string, pid int) {
 		a.printJSON(map[string]any{"running": false, "state": word, "pid": pid})
 		return
 	}
-	if pid != 0 {
-		fmt.Fprintf(a.out, "ldirectord for %s is dead: pid %d of its pid file %s is gone\n", a.shown(), pid, a.paths().PidFile)
-		return
+	if word == "dead" {
+		// Pacemaker's agent starts nothing without these words.
+		fmt.Fprintf(a.err, "ldirectord stale pid file %s for %s\n", a.paths().PidFile, a.shown())
+		a.complain("no process %d is that daemon: it has ended, and left the table as it was; start takes the table over", pid)
 	}
 	fmt.Fprintf(a.out, "ldirectord is stopped for %s\n", a.shown())
+	a.hint()
+}
+
+// runs prints the line that the Perl ldirectord prints, with more at its end.
+func (a *app) runs(pid int, more string) {
+	fmt.Fprintf(a.out, "ldirectord for %s is running with pid: %d%s\n", a.shown(), pid, more)
+}
+
+// hint says what may be meant when a configuration neither runs nor exists.
+func (a *app) hint() {
+	_, err := config.Find(a.in.file)
+	if err == nil {
+		return
+	}
+	a.complain("%v", err)
+	if others := daemon.Instances(); len(others) > 0 {
+		a.complain("what runs on this machine: %s", strings.Join(others, ", "))
+	}
 }
 
 func (a *app) printJSON(v any) {
