@@ -149,8 +149,19 @@ type options struct {
 }
 
 var good = sdk.Check[options]{
-	Name: "good", Version: "1", Port: 80, Probe: act,
+	Name: "good", Version: "1", Port: 80, Probe: act, Validate: validate,
 	Services: []sdk.Service{{Name: "good"}, {Name: "twin", Port: 443}, {Name: "slow"}},
+}
+
+// validate fails to answer when the options say so.
+func validate(_ string, o options) error {
+	switch o.Act {
+	case "validate-mute":
+		select {}
+	case "validate-exit":
+		os.Exit(7)
+	}
+	return nil
 }
 
 // act behaves as its options say.
@@ -293,6 +304,7 @@ func newPool(t testing.TB, change func(*Options)) (*Pool, *logBuffer) {
 	log := &logBuffer{}
 	o := Options{
 		Dirs: []string{plugins}, timing: fast(),
+		env: []string{"GORACE=atexit_sleep_ms=0"}, // the race detector would hold up the end of each process
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 	if change != nil {

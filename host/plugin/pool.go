@@ -13,12 +13,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/ldirectord/ldirectord/sdk"
 )
 
 // Options are what a Pool is made of. Every zero value is usable.
@@ -106,73 +102,6 @@ func New(o Options) *Pool {
 		o: o, root: os.Geteuid() == 0, spawn: newSpawner(),
 		processes: map[processKey]*process{},
 	}
-}
-
-// Describe says what the plugin of service is. It starts the plugin when need be.
-func (p *Pool) Describe(ctx context.Context, service string) (sdk.Info, error) {
-	var info sdk.Info
-	err := p.ask(ctx, service, func(c *session) error {
-		info = c.info
-		return nil
-	})
-	return info, err
-}
-
-// Validate asks the plugin of service whether it could check with these options. The
-// error is as for sdk.Checker.
-func (p *Pool) Validate(ctx context.Context, service string, o sdk.Options) error {
-	return p.ask(ctx, service, func(c *session) error { return c.client.Validate(ctx, service, o) })
-}
-
-// Probe runs one check, once: for a human.
-func (p *Pool) Probe(ctx context.Context, t sdk.Target, o sdk.Options) sdk.Verdict {
-	v := sdk.Verdict{}
-	err := p.ask(ctx, t.Service, func(c *session) error {
-		v = c.client.Probe(ctx, t, o)
-		return nil
-	})
-	if err != nil {
-		return sdk.Unknown("%v", err)
-	}
-	return v
-}
-
-// ask runs question with a live process of service. A binary that was replaced since its
-// process started answers from a process of its own, so that a configuration can be
-// tried against an upgraded plugin while the old one still runs.
-func (p *Pool) ask(ctx context.Context, service string, question func(*session) error) error {
-	b, err := p.find(service)
-	if err != nil {
-		return err
-	}
-	one, err := p.anyProcess(b)
-	if err != nil {
-		return err
-	}
-	if old := one.binary(); old.id != b.id {
-		one = newProcess(p, processKey{path: b.real}, b)
-		defer one.close()
-	}
-	s, err := one.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	if !serves(s.info, service) {
-		return fmt.Errorf("plugin %s does not serve %s: it serves %s", b.path, service, serviceNames(s.info))
-	}
-	return question(s)
-}
-
-func serves(i sdk.Info, service string) bool {
-	return slices.ContainsFunc(i.Services, func(s sdk.Service) bool { return s.Name == service })
-}
-
-func serviceNames(i sdk.Info) string {
-	var names []string
-	for _, s := range i.Services {
-		names = append(names, s.Name)
-	}
-	return strings.Join(names, ", ")
 }
 
 // Runner gives a new runner of service's checks in the process of that pool key: "" for the

@@ -21,7 +21,8 @@ import (
 	"github.com/ldirectord/ldirectord/sdk/match"
 )
 
-// describeLimit bounds one question to a plugin while a configuration is read.
+// describeLimit bounds one question to a plugin while a configuration is read, all processes together that
+// it is put to.
 const describeLimit = 10 * time.Second
 
 // inside is a monitor.Runner of checks that need no plugin.
