@@ -152,6 +152,7 @@ sub serve {
         my @args = splice @fields, 0, 1 + $count;
         for (@fields) { $ENV{$1} = $2 if /\A([^=]+)=(.*)\z/s }
         my ($word, $text) = call($ms, @args);
+        restore();    # before a file that is opened takes the place of one that the script closed
         chdir '/';
         select STDOUT;
         STDOUT->flush;
