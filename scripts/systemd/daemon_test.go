@@ -28,7 +28,6 @@ quiescent = no
 	service = pop
 	login = joe
 	passwd = "` + secret + `"
-	fallbackcommand = "env >/run/command; cat >/dev/null; true"
 virtual = 127.0.0.1:82
 	real = 127.0.0.1:7002 masq
 	checktype = external
@@ -216,7 +215,7 @@ func reloads(t *testing.T, s *service) {
 // nobodySpeaksForUs: what the daemon started knows nothing of systemd.
 func nobodySpeaksForUs(t *testing.T, daemon int) {
 	t.Helper()
-	files := []string{"/run/command", "/run/script"}
+	files := []string{"/run/script"}
 	environs, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		t.Fatal(err)

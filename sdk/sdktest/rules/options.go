@@ -161,17 +161,21 @@ func validatesOffline(ctx context.Context, c sdk.Checker, s Sample) error {
 	defer stop()
 	values := []string{addr.String(), "http://" + addr.String() + "/"}
 	try := func(o sdk.Options, what string) error {
-		began := time.Now()
-		limited, cancel := context.WithTimeout(ctx, validateLimit)
-		defer cancel()
-		_ = c.Validate(limited, s.Service.Name, o) // whether it likes the value is not the question
-		if took := time.Since(began); took >= validateLimit {
-			return fmt.Errorf("validating %s took %v: there is nothing to wait for", what, took.Round(time.Millisecond))
+		// A client of whoever had this port before may call once; a check that connects does so each time.
+		for range 3 {
+			calls.Store(0)
+			began := time.Now()
+			limited, cancel := context.WithTimeout(ctx, validateLimit)
+			_ = c.Validate(limited, s.Service.Name, o) // whether it likes the value is not the question
+			cancel()
+			if took := time.Since(began); took >= validateLimit {
+				return fmt.Errorf("validating %s took %v: there is nothing to wait for", what, took.Round(time.Millisecond))
+			}
+			if calls.Load() == 0 {
+				return nil
+			}
 		}
-		if calls.Load() > 0 {
-			return fmt.Errorf("validating %s opened a connection", what)
-		}
-		return nil
+		return fmt.Errorf("validating %s opened a connection", what)
 	}
 	if err := try(s.Options, "the options"); err != nil {
 		return err
