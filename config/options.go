@@ -193,6 +193,7 @@ func (v *validation) check(options map[string]string, places map[string]Pos) {
 			v.problem(err, at, options, places)
 		}
 	}
+	v.hopeless(at, options, places)
 }
 
 // pattern has the catalog look at receive when the service itself cannot be asked.

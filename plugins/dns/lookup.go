@@ -27,6 +27,9 @@ type lookup struct {
 
 // run asks for one type of records after the other, until one satisfies receive.
 func (l *lookup) run(o options) sdk.Verdict {
+	if o.Request.name == "" {
+		return sdk.Down("request is not set, so there is no name to ask for")
+	}
 	var seen []string
 	for _, kind := range o.Request.types {
 		answer, err := l.ask(o.Request.name, kind)

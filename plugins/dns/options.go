@@ -11,11 +11,11 @@ import (
 
 // options of the check: directives of ldirectord(8).
 type options struct {
-	Request question      `option:"request" required:"true" help:"name whose A and AAAA records to look up, or address whose PTR record"`
+	Request question      `option:"request" help:"name whose A and AAAA records to look up, or address whose PTR record; unset: always down"`
 	Receive match.Receive `option:"receive" type:"pattern" help:"Perl pattern that an address or a name of the answer has to match; unset: any will do"`
 }
 
-// question is what to ask for.
+// question is what to ask for. The zero value asks for nothing.
 type question struct {
 	name  string   // with the final dot
 	types []uint16 // in this order, until one has what is wanted

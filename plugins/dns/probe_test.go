@@ -87,9 +87,11 @@ func TestUDP(t *testing.T) {
 		"second address": {Server: sdktest.UDP(example), Options: ask("www.example.com.", `^192\.0\.2\.81$`), Want: sdk.StatusUp},
 		"aaaa too":       {Server: sdktest.UDP(example), Options: ask("www.example.com", `^2001:db8::80$`), Want: sdk.StatusUp},
 		"aaaa only":      {Server: sdktest.UDP(example), Options: sdk.Options{"request": "six.example.com"}, Want: sdk.StatusUp},
-		"no receive":     {Server: sdktest.UDP(example), Options: www, Want: sdk.StatusUp},
-		"ptr":            {Server: sdktest.UDP(example), Options: ask("192.0.2.80", `^www\.example\.com$`), Want: sdk.StatusUp},
-		"ptr of ipv6":    {Server: sdktest.UDP(example), Options: ask("2001:db8::1", `^six`), Want: sdk.StatusUp},
+		"no request": {Server: sdktest.UDP(example), Options: sdk.Options{}, Want: sdk.StatusDown,
+			Code: sdk.CodeProtocol, Reason: "request is not set"},
+		"no receive":  {Server: sdktest.UDP(example), Options: www, Want: sdk.StatusUp},
+		"ptr":         {Server: sdktest.UDP(example), Options: ask("192.0.2.80", `^www\.example\.com$`), Want: sdk.StatusUp},
+		"ptr of ipv6": {Server: sdktest.UDP(example), Options: ask("2001:db8::1", `^six`), Want: sdk.StatusUp},
 		"wrong content": {Server: sdktest.UDP(example), Options: ask("www.example.com", `^10\.`), Want: sdk.StatusDown,
 			Code: sdk.CodeMatch, Reason: "receive does not match 192.0.2.80, 192.0.2.81, 2001:db8::80"},
 		"each alone": {Server: sdktest.UDP(example), Options: ask("www.example.com", `80.*81`), Want: sdk.StatusDown, Code: sdk.CodeMatch},
@@ -299,8 +301,8 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%q: %s, want %s", request, got, want)
 		}
 	}
-	if newCheck().Checker().Validate(t.Context(), "dns", nil) == nil {
-		t.Error("request is required")
+	if err := newCheck().Checker().Validate(t.Context(), "dns", nil); err != nil {
+		t.Errorf("without request: %v", err)
 	}
 }
 

@@ -82,6 +82,9 @@ func look(ctx context.Context, t sdk.Target, o *options, shared *buffers) sdk.Ve
 // follow asks for the page, and for those it is redirected to, until one decides.
 func (f *fetch) follow() sdk.Verdict {
 	u := f.o.Request
+	if f.proxied() && !u.whole() {
+		return sdk.Down("request is no whole URL such as http://www.example.com/, so there is nothing to ask the proxy for")
+	}
 	if !u.whole() {
 		scheme := "http"
 		if f.target.Service == "https" {

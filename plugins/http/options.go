@@ -12,7 +12,7 @@ import (
 
 // options of the check: the directives of ldirectord(8) that reach it, then its own.
 type options struct {
-	Request     location `option:"request" default:"/" help:"path on the real server, or a whole URL; http_proxy: a whole URL"`
+	Request     location `option:"request" default:"/" help:"path on the real server, or a whole URL; http_proxy: a whole URL, always down without"`
 	Receive     pattern  `option:"receive" type:"pattern" help:"Perl pattern to find in the body; unset: the status alone decides"`
 	Method      method   `option:"httpmethod" default:"GET" help:"GET or HEAD"`
 	VirtualHost string   `option:"virtualhost" help:"Host header and TLS server name; unset: the URL's host, or the address"`
@@ -25,13 +25,10 @@ type options struct {
 const largestBody = 64 << 20
 
 // validate says what decoding the options one by one cannot.
-func validate(service string, o options) error {
+func validate(_ string, o options) error {
 	errs := []error{o.TLSOptions.Validate()}
 	wrong := func(option, format string, args ...any) {
 		errs = append(errs, &sdk.OptionError{Option: option, Want: fmt.Sprintf(format, args...)})
-	}
-	if service == "http_proxy" && !o.Request.whole() {
-		wrong("request", "http_proxy needs a whole URL to ask the proxy for, such as http://www.example.com/")
 	}
 	if strings.ContainsFunc(o.VirtualHost, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
 		wrong("virtualhost", "%q is not a host name", o.VirtualHost)
