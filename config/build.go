@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ldirectord/ldirectord/lvs"
@@ -123,8 +124,9 @@ func (sec *section) mark() (digitsOnly string, exact, ok bool) {
 	if n == 0 {
 		return "", false, false
 	}
-	addr, err := netip.ParseAddr(sec.text)
-	return sec.text[:n], n == len(sec.text), n == len(sec.text) || (err == nil && addr.Is4() && !sec.v6)
+	_, isAddr := inetAton(sec.text)
+	numbers := strings.Trim(sec.text, "0123456789.") == "" // 10.0.0.300, too
+	return sec.text[:n], n == len(sec.text), n == len(sec.text) || ((isAddr || numbers) && !sec.v6)
 }
 
 // endpoint takes a section's address and port apart. It is not ok for a firewall mark.

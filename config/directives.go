@@ -85,13 +85,13 @@ func sharedDirectives() []directive {
 func sectionDirectives() []directive {
 	return []directive{
 		{name: "protocol", in: inSection, syntax: oneOf("tcp", "udp", "fwm")},
-		{name: "scheduler", in: inSection, syntax: word, unset: "wrr", service: func(s *Service) any { return &s.Virtual.Scheduler }},
+		{name: "scheduler", in: inSection, syntax: keyword, unset: "wrr", service: func(s *Service) any { return &s.Virtual.Scheduler }},
 		{name: "schedflags", in: inSection, syntax: schedFlags, service: func(s *Service) any { return &s.Virtual.Flags }},
-		{name: "persistent", in: inSection, syntax: number(0), service: func(s *Service) any { return &s.Virtual.Persistence }},
+		{name: "persistent", in: inSection, syntax: digitsOf(0, true), service: func(s *Service) any { return &s.Virtual.Persistence }},
 		{name: "netmask", in: inSection, syntax: verbatim},
 		{name: "ops", in: inSection, syntax: yesOrNo},
-		{name: "checktype", in: inSection, syntax: word},
-		{name: "service", in: inSection, syntax: word},
+		{name: "checktype", in: inSection, syntax: keyword},
+		{name: "service", in: inSection, syntax: keyword},
 		{name: "checkport", in: inSection, syntax: port, service: func(s *Service) any { return &s.CheckPort }},
 		{name: "checkcommand", in: inSection, syntax: filled, unset: "/bin/true", service: func(s *Service) any { return &s.CheckCommand }},
 		{name: "lua", in: inSection, syntax: document},

@@ -211,7 +211,11 @@ func readEndpoint(r *report, directive, text string, at Pos, v6 bool) (endpoint,
 	} else {
 		e.host = host
 	}
-	return e, e.goodHost(r, e.host) && e.readPort(r)
+	if !e.goodHost(r, e.host) || !e.readPort(r) {
+		return e, false
+	}
+	e.host, e.last = e.plain(r, e.host), e.plain(r, e.last)
+	return e, true
 }
 
 // splitPort cuts HOST:PORT before the colon, and takes brackets off the host.
@@ -245,6 +249,9 @@ func (e endpoint) goodHost(r *report, host string) bool {
 			return true
 		}
 		return false
+	}
+	if _, ok := inetAton(host); ok && !e.v6 {
+		return true
 	}
 	if !hostName.MatchString(host) || strings.Trim(host, "0123456789.-") == "" {
 		r.refuse(e.at, e.label, e.text, e.form()+rangeMeant(host))

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/ldirectord/ldirectord/lvs"
 )
@@ -119,18 +120,19 @@ func (b *builder) checkType(sec *section, s *Service) bool {
 		}
 		words = append(words, c.String())
 	}
-	n := digits(text)
+	unsigned := strings.TrimLeft(text, "+-") // the Perl ldirectord takes -3 for 3
+	n := digits(unsigned)
 	if n == 0 {
 		b.refuse(p.at, "checktype", text, listed(append(words, "a number"))+didYouMean(text, words))
 		return false
 	}
 	if n < len(text) {
-		b.warn(p.at, "checktype", "only %s counts of %s", text[:n], quoteShort(text))
+		b.warn(p.at, "checktype", "only %s counts of %s", unsigned[:n], quoteShort(text))
 	}
-	count, err := strconv.Atoi(text[:n])
+	count, err := strconv.Atoi(unsigned[:n])
 	switch {
 	case err != nil || count > maxNumber:
-		b.warn(p.at, "checktype", "%s is too large, taken as %d", text[:n], maxNumber)
+		b.warn(p.at, "checktype", "%s is too large, taken as %d", unsigned[:n], maxNumber)
 		count = maxNumber
 	case count == 0:
 		b.warn(p.at, "checktype", "0 connect checks between negotiate checks, the same as negotiate")

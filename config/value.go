@@ -110,6 +110,26 @@ func verbatim(r *report, s statement) (any, Pos) {
 // word reads one word, in quotes or not. More words are ignored, and what looks like the end of a
 // list or of a statement.
 func word(r *report, s statement) (any, Pos) {
+	return oneWord(r, s, func(first string) string { return strings.TrimRight(first, ",;") })
+}
+
+// keyword reads one word of letters, digits, "_" and "-", in quotes or not. Like the Perl ldirectord
+// it ignores what follows, such as the rest of the list that "http,https" is.
+func keyword(r *report, s statement) (any, Pos) {
+	return oneWord(r, s, func(first string) string {
+		end := strings.IndexFunc(first, func(c rune) bool {
+			return c != '_' && c != '-' && !('0' <= c && c <= '9') && !('a' <= c|0x20 && c|0x20 <= 'z')
+		})
+		if end < 0 {
+			return first
+		}
+		return first[:end]
+	})
+}
+
+// oneWord reads the part that counts of the first word, in quotes or not; all of it if counts
+// leaves nothing.
+func oneWord(r *report, s statement, counts func(string) string) (any, Pos) {
 	text, offset, ok := unquote(r, s)
 	if !ok {
 		return nil, s.at
@@ -122,7 +142,7 @@ func word(r *report, s statement) (any, Pos) {
 		r.refuse(at, s.name, "", "no value, expected a word")
 		return nil, at
 	}
-	if short := strings.TrimRight(first, ",;"); short != "" && short != first {
+	if short := counts(first); short != "" && short != first {
 		first, rest = short, inner[len(short):]
 	}
 	if rest != "" {
@@ -143,7 +163,7 @@ func field(text string) (first, rest string) {
 // oneOf reads one of some words, upper or lower case.
 func oneOf(words ...string) syntax {
 	return func(r *report, s statement) (any, Pos) {
-		v, at := word(r, s)
+		v, at := keyword(r, s)
 		if v == nil {
 			return nil, at
 		}
@@ -176,8 +196,11 @@ func yesOrNo(r *report, s statement) (any, Pos) {
 const maxNumber = 1_000_000_000
 
 // number reads an integer from least on. Like the Perl ldirectord it takes the first digits
-// that it finds and ignores the rest, which is worth a warning.
-func number(least int64) syntax {
+// that it finds and ignores the rest, which is worth a warning; those of 0 and more stand at the start.
+func number(least int64) syntax { return digitsOf(least, least > 0) }
+
+// digitsOf is number, whose digits may stand anywhere or not.
+func digitsOf(least int64, anywhere bool) syntax {
 	return func(r *report, s statement) (any, Pos) {
 		text := strings.Trim(cutComment(s.text), `"`)
 		want := "a number"
@@ -185,7 +208,7 @@ func number(least int64) syntax {
 			want = "a number greater than zero"
 		}
 		start := strings.IndexAny(text, "0123456789")
-		if start < 0 || (least == 0 && start > 0) {
+		if start < 0 || (!anywhere && start > 0) {
 			if text == "" {
 				want = "no value, expected " + want
 			}
