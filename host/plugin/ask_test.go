@@ -50,6 +50,7 @@ func wrong(t *testing.T, err error, option string) {
 // A plugin that is frozen says nothing about a configuration: another process of it does, in bounded
 // time, and the supervisor learns of it.
 func TestFrozenPluginRefusesNoConfiguration(t *testing.T) {
+	t.Parallel()
 	p, r, log := busy(t, nil)
 	pid := freeze(t, p)
 	ctx := reload(t)
@@ -76,6 +77,7 @@ func TestFrozenPluginRefusesNoConfiguration(t *testing.T) {
 
 // A plugin that died, and is not to be started again for long, answers all the same.
 func TestPausingPluginRefusesNoConfiguration(t *testing.T) {
+	t.Parallel()
 	p, r, _ := busy(t, func(o *Options) { o.timing.first, o.timing.longest = time.Hour, time.Hour })
 	r.Register(2, target("good"), sdk.Options{"act": "die"})
 	r.Start(due(5*time.Second, 2))
@@ -91,11 +93,13 @@ func TestPausingPluginRefusesNoConfiguration(t *testing.T) {
 
 // When no process answers, the error blames the plugin, in the time that there is.
 func TestNoAnswerIsThePluginsFault(t *testing.T) {
+	t.Parallel()
 	for act, says := range map[string]string{
 		"validate-mute": "no answer in time",
 		"validate-exit": "the connection to its process broke",
 	} {
 		t.Run(act, func(t *testing.T) {
+			t.Parallel()
 			p, _, log := busy(t, nil)
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
@@ -121,6 +125,7 @@ func TestNoAnswerIsThePluginsFault(t *testing.T) {
 
 // Whatever comes of a probe, it is made once, and in all of its time.
 func TestProbeIsMadeOnce(t *testing.T) {
+	t.Parallel()
 	p, _, log := busy(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

@@ -159,6 +159,7 @@ func TestFloodOfOutput(t *testing.T) {
 
 // fork = yes: two keys are two processes of one binary. One that dies takes nothing of the other along.
 func TestPoolKeysAreApart(t *testing.T) {
+	t.Parallel()
 	p, _ := newPool(t, nil)
 	a, errA := p.Runner("good", "a")
 	b, errB := p.Runner("good", "b")

@@ -77,7 +77,7 @@ const asDaemon = "PLUGIN_TEST_AS_DAEMON"
 
 // beDaemon starts a plugin that is busy, says its number and its child's, and waits to be killed.
 func beDaemon(dir string) {
-	p := New(Options{Dirs: []string{dir}, RunDir: filepath.Join(dir, "run")})
+	p := New(Options{Dirs: []string{dir}, RunDir: filepath.Join(dir, "run"), env: endAtOnce()})
 	r, err := p.Runner("good", "")
 	if err != nil {
 		fmt.Println(err)
@@ -299,12 +299,16 @@ func fast() timing {
 	return t
 }
 
+// endAtOnce is the environment without which the race detector, if it is in this binary, holds up the end of
+// each plugin for a second.
+func endAtOnce() []string { return []string{"GORACE=atexit_sleep_ms=0"} }
+
 func newPool(t testing.TB, change func(*Options)) (*Pool, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
 	o := Options{
 		Dirs: []string{plugins}, timing: fast(),
-		env: []string{"GORACE=atexit_sleep_ms=0"}, // the race detector would hold up the end of each process
+		env: endAtOnce(),
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 	if change != nil {

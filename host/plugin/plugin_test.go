@@ -42,6 +42,7 @@ func TestDescribeAndValidate(t *testing.T) {
 }
 
 func TestFailuresToStartNameTheirCause(t *testing.T) {
+	t.Parallel()
 	p, log := newPool(t, func(o *Options) { o.timing.start = 2 * time.Second })
 	for service, says := range map[string]string{
 		"fails":  "cannot find my trousers",
@@ -160,8 +161,8 @@ func TestCulpritIsSetAside(t *testing.T) {
 	if v := collect(t, r, 1)[21]; v.Status != sdk.StatusUnknown || !strings.Contains(v.Reason, "set aside") {
 		t.Errorf("culprit: %+v", v)
 	}
-	r.Start(due(200*time.Millisecond, all[0]))
-	r.Start(due(3*time.Second, all[1]))
+	r.Start(due(50*time.Millisecond, all[0]))
+	r.Start(due(2*time.Second, all[1])) // it waits for the other, which must not be a tenth of its time
 	for id, v := range collect(t, r, 2) {
 		if v.Reason != "waited" {
 			t.Errorf("innocent %d: %+v", id, v)
@@ -263,6 +264,7 @@ func TestHungProcessIsReplaced(t *testing.T) {
 }
 
 func TestTooManyHungProbesReplaceTheProcess(t *testing.T) {
+	t.Parallel()
 	p, _ := newPool(t, func(o *Options) { o.timing.maxHung = 3 })
 	r := runner(t, p, "good")
 	var ids []uint64
@@ -438,7 +440,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p := New(Options{Dirs: []string{plugins}, timing: fast()})
+	p := New(Options{Dirs: []string{plugins}, timing: fast(), env: endAtOnce()})
 	r := runner(t, p, "good")
 	r.Register(1, target("good"), nil)
 	r.Start(due(time.Second, 1))
@@ -466,7 +468,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForAHungPlugin(t *testing.T) {
-	p := New(Options{Dirs: []string{plugins}, timing: fast()})
+	p := New(Options{Dirs: []string{plugins}, timing: fast(), env: endAtOnce()})
 	r := runner(t, p, "good")
 	r.Register(1, target("good"), sdk.Options{"act": "stop"})
 	if _, err := p.Describe(t.Context(), "good"); err != nil {
