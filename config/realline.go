@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -116,8 +117,10 @@ func readMethod(r *report, s statement, text string, at Pos) (lvs.ForwardingMeth
 	return 0, false
 }
 
-// maxWeight is the largest weight that ipvsadm(8) accepts.
-const maxWeight = 65535
+const (
+	maxWeight  = math.MaxInt32 // the largest that the kernel and ipvsadm take
+	goodWeight = 65535         // the largest that ipvsadm(8) speaks of
+)
 
 // readWeight reads the weight, if one stands at the start of text, and returns the rest.
 func (l *realLine) readWeight(r *report, s statement, text string, at Pos) (string, bool) {
@@ -135,6 +138,9 @@ func (l *realLine) readWeight(r *report, s statement, text string, at Pos) (stri
 	if err != nil || weight > maxWeight {
 		r.refuse(at, s.name, text[:n], "a weight from 0 to 65535")
 		return "", false
+	}
+	if weight > goodWeight {
+		r.warn(at, s.name, "weight %d is above 65535, the largest that ipvsadm(8) speaks of; the kernel takes it", weight)
 	}
 	l.server.Weight = uint32(weight)
 	return strings.TrimLeft(rest, blanks), true
