@@ -257,6 +257,7 @@ func TestExternalWeight(t *testing.T) {
 // stubborn ignores TERM, as do its children: one in its group, one in a session of its own, one
 // of a shell with job control, and one that it leaves behind. Each writes its number.
 const stubborn = `#!/bin/bash
+exec 2>/dev/null # bash tells of children that are killed before it is
 trap '' TERM
 set -m
 dir=$(dirname "$0")
