@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/ldirectord/ldirectord/sdk"
@@ -157,17 +157,52 @@ func validatesOffline(ctx context.Context, c sdk.Checker, s Sample) error {
 	return err
 }
 
+// answerTheBell tells who calls, one after the other, and hangs up.
+func answerTheBell(bell net.Listener, callers chan<- string) {
+	for {
+		c, err := bell.Accept()
+		if err != nil {
+			return
+		}
+		select {
+		case callers <- c.RemoteAddr().String():
+		default: // so many are enough
+		}
+		c.Close()
+	}
+}
+
+// lastCaller calls itself. Whoever came before it did so while something was validated.
+func lastCaller(ctx context.Context, addr string, callers <-chan string, what string) error {
+	own, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer own.Close()
+	select {
+	case from := <-callers:
+		if from != own.LocalAddr().String() {
+			return fmt.Errorf("validating %s opened a connection", what)
+		}
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func validatesUncalled(ctx context.Context, c sdk.Checker, s Sample) error {
 	info, err := c.Describe(ctx)
 	if err != nil {
 		return err
 	}
-	var calls atomic.Int64
-	addr, stop, err := TCP(func(net.Conn) { calls.Add(1) })(Localhost())
+	bell, err := net.Listen("tcp", netip.AddrPortFrom(Localhost(), 0).String())
 	if err != nil {
-		return err
+		return fmt.Errorf("loopback server: %w", err)
 	}
-	defer stop()
+	defer bell.Close()
+	callers := make(chan string, 1024)
+	go answerTheBell(bell, callers) // ends with it
+	addr := bell.Addr()
 	values := []string{addr.String(), "http://" + addr.String() + "/"}
 	try := func(o sdk.Options, what string) error {
 		began := time.Now()
@@ -177,10 +212,7 @@ func validatesUncalled(ctx context.Context, c sdk.Checker, s Sample) error {
 		if took := time.Since(began); took >= validateLimit {
 			return fmt.Errorf("validating %s took %v: there is nothing to wait for", what, took.Round(time.Millisecond))
 		}
-		if calls.Load() > 0 {
-			return fmt.Errorf("validating %s opened a connection", what)
-		}
-		return nil
+		return lastCaller(ctx, addr.String(), callers, what)
 	}
 	if err := try(s.Options, "the options"); err != nil {
 		return err
