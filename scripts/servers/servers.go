@@ -42,6 +42,9 @@ type Server struct {
 	Listens []netip.AddrPort
 }
 
+// given are the addresses that Addr has given away in this process, so that no two servers get the same.
+var given sync.Map
+
 // Addr finds an address of loopback that nobody listens on, over TCP and UDP. Its port is below
 // those that the kernel gives away by itself: no other test gets it before the server does.
 func Addr(t *testing.T, host string) netip.AddrPort {
@@ -58,6 +61,9 @@ func Addr(t *testing.T, host string) netip.AddrPort {
 			continue
 		}
 		p.Close()
+		if _, twice := given.LoadOrStore(at, true); twice {
+			continue
+		}
 		return netip.MustParseAddrPort(at)
 	}
 	t.Fatal("no free port")
