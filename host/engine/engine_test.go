@@ -558,6 +558,7 @@ func TestMaintenance(t *testing.T) {
 		w.say(one, sdk.Up())
 		w.say(two, sdk.Up())
 		w.want("10.0.0.2:80=0 10.0.0.3:80=5")
+		time.Sleep(time.Second) // the verdicts are in the snapshot
 		if err := w.SetMaintenance(t.Context(), state.Maintenance{{Addr: one.Addr(), AnyPort: true}: "new disk"}); err != nil {
 			t.Fatal(err)
 		}

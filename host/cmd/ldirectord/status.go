@@ -67,7 +67,11 @@ func (a *app) stoppedStatus(machine bool, word string, pid int) {
 	if word == "dead" {
 		// Pacemaker's agent starts nothing without these words.
 		fmt.Fprintf(a.err, "ldirectord stale pid file %s for %s\n", a.paths().PidFile, a.shown())
-		a.complain("no process %d is that daemon: it has ended, and left the table as it was; start takes the table over", pid)
+		whose := "it names no process"
+		if pid != 0 {
+			whose = fmt.Sprintf("process %d is not that daemon, or gone", pid)
+		}
+		a.complain("%s: the daemon has ended, and left the table as it was; start takes the table over", whose)
 	}
 	fmt.Fprintf(a.out, "ldirectord is stopped for %s\n", a.shown())
 	a.hint()
